@@ -20,7 +20,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-load bench-cluster soak test-cluster fuzz lock clean
+.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-load bench-cluster soak \
+	test-cluster fuzz lock sbom licences audit clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?(.*)/\1\t\2/' | expand -t 14
@@ -124,6 +125,16 @@ fuzz: $(READY)  ## the property tests again, with many more examples
 
 lock:  ## write requirements.lock from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) .ci/venv.py lock
+
+sbom: $(READY)  ## bill of materials of an installation: CycloneDX, dist/timim-VERSION.cdx.json
+	@$(PY) -m tools.sbom
+
+licences: $(READY)  ## write the table of docs/reference/licences.md
+	@$(PY) -m tools.licences_page
+
+audit: $(READY)  ## compare requirements.lock with a database of OSV records, offline: DATABASE=folder or zip
+	@[ -n "$(DATABASE)" ] || { echo "audit: DATABASE= has to name a folder or a zip file of OSV records (docs/project/releasing.md)"; exit 2; }
+	@$(PY) -m tools.audit "$(DATABASE)"
 
 clean:  ## remove what the targets made
 	rm -rf .venv site .cache dist .hypothesis .mypy_cache .pytest_cache .ruff_cache $(WEB)/node_modules

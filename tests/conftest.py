@@ -141,6 +141,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 
 # These files and tests concern a single process and its file; the cluster has tests of its own for the same subjects.
 ONE_PROCESS = {
+    "test_rates.py": "each gateway counts the requests of a user for itself",
     "test_acks.py": "failpoints and kills of the one process",
     "test_cli.py": "the command line beside the server's data folder, which has its key",
     "test_cli_files.py": "the command line beside the server's data folder, which has its key",

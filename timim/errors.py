@@ -59,6 +59,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeAlias
 
 from .util.displayed import ShortTraceback
+from .util.shown_text import shown_text
 
 # Not one name a line: the list would be longer than the tree.
 __all__ = [
@@ -254,7 +255,7 @@ class AlreadyMember(ServerRefused):
 
 
 class LimitReached(ServerRefused):
-    """Group, friend list or blacklist that is full; the text names the limit."""
+    """Group, friend list, blacklist or quota (drafts, settings, groups) that is full; the text names the limit."""
 
     code: int = 10014
     codes: ClassVar[Codes] = (10014, 30010, 30011, 30012, 30013, 30014)
@@ -278,7 +279,7 @@ class RateLimited(ServerRefused):
     """Request beyond the rate limit; retry after `retry_after` seconds."""
 
     code: int = 10023
-    codes: ClassVar[Codes] = (10023, 9506)
+    codes: ClassVar[Codes] = (10023, 9506, 60007)
 
 
 class UnknownMessage(ServerRefused):
@@ -416,5 +417,5 @@ class WrongStore(StorageError):
 def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:
     """Return, without raising, the error for a reply's ErrorCode, ErrorInfo and ErrorReason (a timim extension)."""
     if reason == NotAMember.reason:
-        return NotAMember(info, code=code, retry_after=retry_after)
-    return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)
+        return NotAMember(shown_text(info), code=code, retry_after=retry_after)
+    return _BY_CODE.get(code, ServerRefused)(shown_text(info), code=code, retry_after=retry_after)

@@ -32,6 +32,7 @@ __all__ = [
     "MessageFailed",
     "MessageRecalled",
     "ProfileChanged",
+    "RateLimitReached",
     "ReactionsChanged",
     "ReadReceipt",
     "RelationChanged",
@@ -77,6 +78,17 @@ class KickedOut(ClientEvent):
     """
 
     error: TimimError
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitReached(ClientEvent):
+    """Refusal of a request over a rate limit of this account (60007). The client waits `retry_after_s` and sends it again.
+
+    Messages wait in their order, and none fails. The event is delivered once for each pause.
+    """
+
+    error: TimimError
+    retry_after_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,10 +145,10 @@ class Group(Displayed):
         """Invite up to 100 users.
 
         Returns:
-            For each user True if the user is in the group now, False if an admin has to approve first.
+            For each user True if the user is in the group now, False if an admin, or the user, has to approve first.
 
         Raises:
-            UnknownUser: A user does not exist (20003); the other users have been invited.
+            UnknownUser, Blacklisted: A user does not exist, or has blocked this account; the others have been invited.
             LimitReached: The group is full (10014).
             InvalidArgument: There are no users, or more than 100 (10037).
             NoPermission: The member's role does not allow it.
@@ -158,7 +158,7 @@ class Group(Displayed):
         reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
         for one in reply.members:
             if one.result == member_wire.FAILED:
-                raise error_for(20003, f"there is no account {one.account!r}")
+                raise error_for(one.code, one.info or f"there is no account {one.account!r}")
         return {one.account: one.result != member_wire.PENDING for one in reply.members}
 
     async def kick(self, *user_ids: UserId | Items[UserId], reason: Text = "") -> None:
@@ -253,7 +253,7 @@ class Group(Displayed):
         await self._answer_application(user_id, "Reject", text)
 
     async def accept_invitation(self, user_id: UserId, *, text: Text = "") -> None:
-        """Approve a member's invitation of this user.
+        """Approve a member's invitation of this user, as an admin, or as the user who demands to be asked.
 
         Raises:
             NoSuchApplication: There is no invitation, or it was answered already (10032).

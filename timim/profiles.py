@@ -29,7 +29,10 @@ class AllowType(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile(Displayed):
-    """Profile of a user. `details` has values by Tencent's tags without `Tag_Profile_IM_`, `custom` by the operator's keys."""
+    """Profile of a user. `details` has values by Tencent's tags without `Tag_Profile_IM_`, `custom` by the operator's keys.
+
+    `group_invites` is CONFIRM if the user demands to be asked before being added to groups.
+    """
 
     user_id: str
     nickname: str = ""
@@ -38,6 +41,7 @@ class Profile(Displayed):
     details: Mapping[str, str] = field(default_factory=dict)
     custom: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
+    group_invites: AllowType = AllowType.ANY
 
 
 class ProfileCache:
@@ -135,6 +139,7 @@ class OwnProfile(Displayed):
         allow: AllowType | None = None,
         details: FieldTexts | None = None,
         custom: FieldTexts | None = None,
+        group_invites: AllowType | None = None,
     ) -> None:
         """Change the given properties; an empty text removes a property.
 
@@ -146,6 +151,9 @@ class OwnProfile(Displayed):
             allow: Way in which others may add this account as a friend.
             details: Values by Tencent's tags without `Tag_Profile_IM_`.
             custom: Up to 20 values by the operator's keys of at most 8 bytes.
+            group_invites: CONFIRM to be asked before being added to a group, ANY to be added without asking; DENY is not
+                allowed. An invitation is a GroupNoticeReceived (INVITE_REQUESTED); answer it by
+                `group.accept_invitation(user_id)` or `refuse_invitation(user_id)` with the own user id.
 
         Raises:
             InvalidArgument: A value is over its limit or not allowed (40001).
@@ -153,6 +161,7 @@ class OwnProfile(Displayed):
             NotLoggedIn: The client is not logged in.
         """
         given: dict[str, str | None] = {wire.NICK: nickname, wire.FACE: face_url, wire.ALLOW: allow}
+        given[wire.GROUP_INVITES] = group_invites
         given |= {f"Tag_Profile_IM_{name}": value for name, value in (details or {}).items()}
         given |= {wire.CUSTOM + key: value for key, value in (custom or {}).items()}
         items = [wire.ProfileItem(tag=tag, value=str(value)) for tag, value in given.items() if value is not None]
@@ -171,9 +180,10 @@ def _applied(profile: Profile, fields: Mapping[str, str], version: int) -> Profi
     for tag, value in fields.items():
         if tag.startswith(wire.CUSTOM):
             custom[tag.removeprefix(wire.CUSTOM)] = value
-        elif tag not in (wire.NICK, wire.FACE, wire.ALLOW):
+        elif tag not in (wire.NICK, wire.FACE, wire.ALLOW, wire.GROUP_INVITES):
             details[tag.removeprefix("Tag_Profile_IM_")] = value
     allow = fields.get(wire.ALLOW, profile.allow)
+    invites = fields.get(wire.GROUP_INVITES, profile.group_invites)
     return Profile(
         profile.user_id,
         fields.get(wire.NICK, profile.nickname),
@@ -182,4 +192,5 @@ def _applied(profile: Profile, fields: Mapping[str, str], version: int) -> Profi
         {name: value for name, value in details.items() if value},
         {name: value for name, value in custom.items() if value},
         version,
+        AllowType.CONFIRM if invites == AllowType.CONFIRM else AllowType.ANY,
     )

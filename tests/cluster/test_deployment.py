@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx2
 import pytest
@@ -22,17 +23,19 @@ import typer.core
 import typer.main
 import yaml
 
-from tests.support.backing_services import Nats, free_port, wait_for_port
+from tests.support.backing_services import NOBODY, Nats, Postgres, free_port, free_ports, wait_for_port
 from tests.support.deployment import THIS, Deployment, Talk, deployment, metrics_of, talk_during
 from tests.support.paths import ROOT
-from timim import FileElem
+from timim import ConnectionFailed, FileElem
 from timim.cli.commands import app
+from timim.server.endpoints.exposure import warnings_of
 from timim.server.settings import Settings
-from timim.testing import EventRecorder
+from timim.testing import EventRecorder, running_server
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DEPLOY = ROOT / "examples" / "deploy"
 BIN = Path(sys.executable).parent
+EXPOSURE = 30  # tenths, of 100 for a service without any restriction
 CONTENT = os.urandom(3 << 20)  # more than one part of an upload
 FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # temporary folders of nginx
 
@@ -75,11 +78,13 @@ def nginx(running: Deployment, port: int, folder: Path) -> list[str]:
 
 
 @contextmanager
-def program(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
+def program(command: Sequence[str], port: int, folder: Path, values: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run the proxy in the block, after waiting until it listens."""
     log = folder / "log"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True, env=os.environ | (values or {})
+        )
     try:
         wait_for_port(port, process, log)
         yield
@@ -100,6 +105,56 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def sessions(running: Deployment) -> list[float]:
     """Return the number of sessions at each gateway, from its own metrics."""
     return [(await metrics_of(gateway.url))["timim_sessions"] for gateway in running.gateways]
+
+
+@contextmanager
+def secured_services(folder: Path) -> Iterator[tuple[str, str]]:
+    """Run PostgreSQL and NATS as the compose file does, with its certificates; yield the URLs of a database and of the bus."""
+    subprocess.run(["sh", DEPLOY / "make_certificates.sh", folder, "127.0.0.1"], check=True, capture_output=True)
+    cert, key, authority = (str(folder / name) for name in ("127.0.0.1.pem", "127.0.0.1.key", "ca.pem"))
+    postgres = Postgres()
+    try:
+        postgres.sql("postgres", "ALTER USER timim PASSWORD 'secret'")
+        base = postgres.database("secured")
+        postgres.stop()
+        data = postgres.folder / "data"
+        (data / "pg_hba.conf").write_text((DEPLOY / "pg_hba.conf").read_text())
+        for source, name in ((cert, "server.crt"), (key, "server.key")):
+            (data / name).write_bytes(Path(source).read_bytes())
+            (data / name).chmod(0o600)
+            if os.geteuid() == 0:
+                os.chown(data / name, NOBODY, NOBODY)
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write("ssl = on\n")
+        postgres.start()
+        port, (first, second) = free_port(), free_ports(2)
+        text = (DEPLOY / "nats.conf").read_text().replace("port: 4222", f"port: {port}").replace("port: 6222", f"port: {first}")
+        (folder / "nats.conf").write_text(re.sub(r"nats://nats-[12]:6222", f"nats://127.0.0.1:{second}", text))
+        values = {"NAME": "one", "NATS_PASSWORD": "secret", "NATS_CERT": cert, "NATS_KEY": key, "NATS_CA": authority}
+        with program([str(BIN / "nats-server"), "-c", "nats.conf"], port, folder, values):
+            secured = base.replace("timim@", "timim:secret@")
+            yield f"{secured}?sslmode=verify-full&sslrootcert={authority}", f"tls://timim:secret@127.0.0.1:{port}"
+    finally:
+        postgres.close()
+
+
+async def test_a_gateway_uses_postgresql_and_nats_with_passwords_and_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with secured_services(tmp_path) as (database, bus):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        async with deployment(THIS, THIS, database=database, bus=bus, data_dir=tmp_path / "all") as running:
+            one, two = running.gateways
+            async with running.client("alice", at=one) as alice, running.client("bob", at=two) as bob:
+                watch = EventRecorder(bob)
+                await alice.c2c("bob").send("over TLS")
+                await watch.wait_for_message()
+            for gateway in running.gateways:
+                assert (await metrics_of(gateway.url))["timim_bus_connected"] == 1
+        for wrong in (database.replace("secret", "wrong"), database.replace("verify-full", "disable")):
+            with pytest.raises(ConnectionFailed, match="cannot connect to PostgreSQL"):
+                async with running_server(data_dir=tmp_path / "refused", database=wrong):
+                    pass
 
 
 @pytest.mark.usefixtures("trusted")
@@ -181,24 +236,25 @@ def test_the_compose_file_names_existing_files_and_settings(monkeypatch: pytest.
     assert all((DEPLOY / source).is_file() for source, *_ in volumes if source.startswith("."))
     for service in services.values():
         assert set(service.get("depends_on", ())) <= services.keys()
+    variables = {"SSL_CERT_FILE"}  # of OpenSSL, for the connection to NATS
     postgres, proxy = services["postgres"]["environment"], (DEPLOY / "haproxy.cfg").read_text()
     for name in ("gateway-1", "gateway-2"):
         options = parsed(services[name]["command"])
-        settings = settings_from(services[name]["environment"], monkeypatch)
+        environment = {key: value for key, value in services[name]["environment"].items() if key not in variables}
+        settings = settings_from(environment, monkeypatch)
+        assert warnings_of(settings.model_copy(update={"host": options["host"]})) == []
         user, password, base = (postgres[f"POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
-        assert settings.database == f"postgresql://{user}:{password}@postgres/{base}"
-        assert re.findall(r"nats://([\w-]+):4222", settings.bus) == ["nats-1", "nats-2"]
+        url, _, query = settings.database.partition("?")
+        assert url == f"postgresql://{user}:{password}@postgres/{base}"
+        assert dict(parse_qsl(query)) == {"sslmode": "verify-full", "sslrootcert": "/certificates/ca.pem"}
+        assert re.findall(r"tls://timim:(\w+)@([\w-]+):4222", settings.bus) == [("secret", "nats-1"), ("secret", "nats-2")]
         assert f"{settings.data_dir}" in [target for _, target, *_ in volumes]
         assert f"server {name} {name}:{options['port']}\n" in proxy
         assert options["host"] == "0.0.0.0"
+        assert services[name]["user"] == "65534:65534"
         assert float(services[name]["stop_grace_period"].removesuffix("s")) >= settings.drain_s + 15
     published = services["haproxy"]["ports"][0].partition(":")[2]
     assert f"bind :{published}\n" in proxy
-    (tmp_path / "nats.conf").write_text("debug: false\n")
-    for name in ("nats-1", "nats-2"):
-        command = [BIN / "nats-server", *services[name]["command"], "-c", tmp_path / "nats.conf", "-t"]
-        said = subprocess.run(command, check=True, capture_output=True, text=True)
-        assert "is valid" in said.stderr
 
 
 def test_the_systemd_unit_is_valid_and_runs_a_real_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -216,3 +272,9 @@ def test_the_systemd_unit_is_valid_and_runs_a_real_command(monkeypatch: pytest.M
     unit.write_text(text.replace("/opt/timim/bin/timim", str(BIN / "timim")))
     verified = subprocess.run(["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True)
     assert (verified.returncode, "timim@" in verified.stderr) == (0, False), verified.stderr
+    rate = ["systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURE}"]
+    rated = subprocess.run([*rate, unit], check=False, capture_output=True, text=True)
+    assert rated.returncode == 0, rated.stdout
+    without = re.sub(r"^(Protect|Private|Restrict|SystemCall|Capability)\w+=.*$", "", unit.read_text(), flags=re.MULTILINE)
+    unit.write_text(without)
+    assert subprocess.run([*rate, unit], check=False, capture_output=True, text=True).returncode != 0

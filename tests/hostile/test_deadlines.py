@@ -132,6 +132,6 @@ async def check_crowd(server: RunningServer) -> bool:
 @pytest.mark.requirement("H30b")
 async def test_an_address_and_a_subnet_have_a_limit_of_connections(unbounded: RunningServer) -> None:
     for limit in ("connections_per_address", "connections_per_subnet"):
-        async with bounded(request_head_s=10, **{limit: 20}) as server:
+        async with bounded(request_head_s=10, trusted_proxies="", **{limit: 20}) as server:
             assert await check_crowd(server)
     assert not await check_crowd(unbounded)

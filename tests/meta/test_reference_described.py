@@ -70,7 +70,7 @@ def commands_in(group: Any, outer: str = "") -> Iterator[tuple[str, Any]]:
 
 def command_options() -> dict[str, set[str]]:
     """Return the options of each command, without the options that all commands with an account share."""
-    shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept", "--json"}
+    shared = {"--as", "--url", "--sig-file", "--app-id", "--data-dir", "--kept", "--json"}
     assert len(shared) == len(dataclasses.fields(AccountOptions))
     command = typer.main.get_command(app)
     found = {}
@@ -122,7 +122,7 @@ def test_the_options_of_an_account_have_their_rows() -> None:
     assert {name for name, _ in rows(section) if name.startswith("--")} == {
         "--as",
         "--url",
-        "--sig",
+        "--sig-file",
         "--app-id",
         "--data-dir",
         "--kept",

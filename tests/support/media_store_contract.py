@@ -9,11 +9,23 @@ from msgspec.structs import replace
 
 from timim import InvalidArgument, InvalidElem, RateLimited
 from timim.protocol.media import MediaRef
-from timim.server.store.base import Blob, Member, MsgKey, NewEntry, Store, StoredGroup, Upload, c2c_timeline, group_timeline
+from timim.server.store.base import (
+    Blob,
+    Member,
+    MsgKey,
+    NewEntry,
+    Store,
+    StoredGroup,
+    Upload,
+    UploadLimits,
+    c2c_timeline,
+    group_timeline,
+)
 from timim.server.store.mutations import InsertGroup, InsertMembers, RemoveMembers
 
 LINE = c2c_timeline("alice", "bob")
 LIMIT = 3
+LIMITS = UploadLimits(LIMIT, 1 << 40, 0)
 
 
 def upload(name: str, *, hash: str = "", size: int = 5) -> Upload:
@@ -23,7 +35,7 @@ def upload(name: str, *, hash: str = "", size: int = 5) -> Upload:
 async def blob(store: Store, owner: str, name: str, *, hash: str = "", now: int = 100) -> Blob:
     """Upload content of this owner under a uuid of this name."""
     wanted = upload(name, hash=hash)
-    begun = await store.media.begin(owner, f"up-{name}", wanted, now=now, open_limit=LIMIT)
+    begun = await store.media.begin(owner, f"up-{name}", wanted, now=now, limits=LIMITS)
     assert begun == wanted
     made = await store.media.finish(owner, f"up-{name}", wanted, f"uuid-{name}", [2, 3], now=now)
     assert made is not None
@@ -41,20 +53,18 @@ class MediaStoreContract:
 
     async def test_an_upload_begins_once_resumes_and_becomes_content(self, store: Store) -> None:
         media, wanted = store.media, upload("one")
-        assert await media.begin("alice", "up", wanted, now=1, open_limit=LIMIT) == wanted
+        assert await media.begin("alice", "up", wanted, now=1, limits=LIMITS) == wanted
         again = upload("two", hash=wanted.hash)  # as a retry would send
-        assert await media.begin("alice", "up", again, now=2, open_limit=LIMIT) == wanted
+        assert await media.begin("alice", "up", again, now=2, limits=LIMITS) == wanted
         with pytest.raises(InvalidArgument):
-            await media.begin("alice", "up", upload("three"), now=2, open_limit=LIMIT)
+            await media.begin("alice", "up", upload("three"), now=2, limits=LIMITS)
         assert await media.find("alice", "up") == wanted
         assert await media.find("bob", "up") is None
         made = await media.finish("alice", "up", wanted, "uuid", [2, 3], now=3)
         assert made == Blob("uuid", wanted.object, wanted.hash, 5, (2, 3))
         assert await media.finish("alice", "up", wanted, "uuid", [2, 3], now=3) == made  # its reply was lost
-        assert await media.begin("alice", "other", again, now=4, open_limit=LIMIT) == made
-        assert (
-            await media.begin("bob", "other", again, now=4, open_limit=LIMIT) == again
-        )  # another user has to upload the bytes
+        assert await media.begin("alice", "other", again, now=4, limits=LIMITS) == made
+        assert await media.begin("bob", "other", again, now=4, limits=LIMITS) == again  # another user has to upload the bytes
         assert await media.readable("uuid", "alice") == made
         assert await media.readable("uuid", "bob") is None
 
@@ -76,21 +86,33 @@ class MediaStoreContract:
     async def test_a_promised_uuid_is_kept(self, store: Store) -> None:
         await blob(store, "alice", "a", hash="same")
         wanted = upload("b", hash="")
-        await store.media.begin("alice", "promised", Upload("object-b", "", 99), now=1, open_limit=LIMIT)
+        await store.media.begin("alice", "promised", Upload("object-b", "", 99), now=1, limits=LIMITS)
         made = await store.media.finish("alice", "promised", Upload("object-b", "same", 5), "promised", [5], now=2)
         assert made is not None
         assert (made.uuid, made.object) == ("promised", "object-a")
         assert wanted.object in await store.media.collect(uploads_before=0, blobs_before=0)
 
+    @pytest.mark.requirement("H12")
+    async def test_content_without_a_message_is_bounded_until_a_message_refers_to_it(self, store: Store) -> None:
+        limits = UploadLimits(LIMIT, 12, 50)
+        await blob(store, "alice", "old", now=40)  # about to be removed
+        await blob(store, "alice", "one")
+        await store.media.begin("alice", "two", upload("two"), now=100, limits=limits)
+        with pytest.raises(RateLimited, match="10 bytes"):
+            await store.media.begin("alice", "three", upload("three"), now=100, limits=limits)
+        await store.media.begin("bob", "three", upload("three"), now=100, limits=limits)
+        await store.timelines.append(entry(1, "uuid-one"))
+        await store.media.begin("alice", "three", upload("three"), now=100, limits=limits)
+
     async def test_too_many_open_uploads_are_refused_until_one_is_dropped(self, store: Store) -> None:
         for n in range(LIMIT):
-            await store.media.begin("alice", f"{n}", upload(f"{n}"), now=1, open_limit=LIMIT)
+            await store.media.begin("alice", f"{n}", upload(f"{n}"), now=1, limits=LIMITS)
         with pytest.raises(RateLimited):
-            await store.media.begin("alice", "more", upload("more"), now=1, open_limit=LIMIT)
+            await store.media.begin("alice", "more", upload("more"), now=1, limits=LIMITS)
         assert await store.media.drop("alice", "0") == "object-0"
         assert await store.media.drop("alice", "0") is None
         assert await store.media.finish("alice", "0", upload("0"), "uuid", [5], now=1) is None
-        await store.media.begin("alice", "more", upload("more"), now=1, open_limit=LIMIT)
+        await store.media.begin("alice", "more", upload("more"), now=1, limits=LIMITS)
 
     @pytest.mark.requirement("R13")
     async def test_a_reference_and_its_entry_are_stored_together_or_not_at_all(self, store: Store) -> None:
@@ -131,7 +153,7 @@ class MediaStoreContract:
     async def test_referenced_content_is_never_collected_and_the_rest_is(self, store: Store) -> None:
         for name in ("named", "granted", "loose"):
             await blob(store, "alice", name)
-        await store.media.begin("alice", "abandoned", upload("abandoned"), now=100, open_limit=LIMIT)
+        await store.media.begin("alice", "abandoned", upload("abandoned"), now=100, limits=LIMITS)
         await store.timelines.append(entry(1, "uuid-named"))
         await store.media.grant("alice", "bob", [MediaRef("uuid-granted", True)], now=100)
         assert await store.media.readable("uuid-granted", "bob") is not None

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from timim import ConnectionFailed, sign_user
+from timim import ConnectionFailed, TimimError, sign_user
 from timim.protocol import messages, session
-from timim.protocol.codec import Body, Command, Reply
+from timim.protocol.codec import Body, Command, Reply, Request, decode
 from timim.protocol.frames import Frame, Head
 from timim.testing import RunningServer
+from timim.testing.in_process import LocalServer
 from timim.transport.pushes import PushReceiver
 from timim.transport.websocket import Link
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 WAIT_S = 20.0
+_randoms = itertools.count(1)  # sessions of one user must not use a number twice in a second
 
 
 class _NoPushes(PushReceiver):
@@ -35,11 +39,10 @@ class _NoPushes(PushReceiver):
 class RawSession:
     """A websocket to a server, logged in by `login`."""
 
-    def __init__(self, server: RunningServer, link: Link) -> None:
+    def __init__(self, server: RunningServer | LocalServer, link: Link) -> None:
         self._server = server
         self._link = link
         self._running = asyncio.create_task(link.run())
-        self._random = 0
         self.user = ""
         self.token = ""
 
@@ -47,11 +50,26 @@ class RawSession:
         """Log in with a signature, by default a new one, or with a token. Raises the server's refusal."""
         app_id = self._server.app_id
         if not signature and not token:
-            signature = sign_user(app_id, self._server.secret_key, user, expire_s=expire_s)
+            signature = self._sign(user, expire_s)
         self._link.head = Head("", identifier=user, usersig=signature, a2=token, sdkappid=app_id)
         reply = await self.call(session.LOGIN, session.LoginRequest())
         self.user, self.token = user, reply.a2_key
         return reply
+
+    async def login_as_timim(self, user: str) -> None:
+        """Log in as a timim client, which may send several requests in one websocket message."""
+        self._link.head = Head("", identifier=user, usersig=self._sign(user), sdkappid=self._server.app_id)
+        hello = session.LoginRequest(client=session.TimelineClient(batch=True))
+        await self.call(session.LOGIN, hello)
+        self.user, self._link.batch, self._link.limit_bytes = user, True, 1 << 20
+
+    def send_at_once(self, to: str, count: int, *, size: int = 5) -> list[asyncio.Future[Reply]]:
+        """Send texts without waiting; return their replies, which can be refusals."""
+        loop = asyncio.get_running_loop()
+        replies = [loop.create_future() for _ in range(count)]
+        for reply in replies:
+            self._link.start(self._text(to, "x" * size), partial(_settle, reply), timeout_s=WAIT_S)
+        return replies
 
     async def call(self, command: Command[B, R], body: B) -> R:
         """Send a request and return its reply. Raises the server's refusal."""
@@ -59,9 +77,18 @@ class RawSession:
 
     async def send(self, to: str, text: str = "hello", **fields: object) -> messages.SendC2CReply:
         """Send a text."""
-        self._random += 1
-        elem = {"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}
-        return await self.call(messages.SEND_C2C, _c2c(to, elem, int(time.time()), self._random, **fields))
+        request = self._text(to, text)
+        for name, value in fields.items():
+            setattr(request.body, name, value)
+        return await self._link.send(request, timeout_s=WAIT_S)
+
+    def _sign(self, user: str, expire_s: int = 3600) -> str:
+        return sign_user(self._server.app_id, self._server.secret_key, user, expire_s=expire_s)
+
+    def _text(self, to: str, text: str) -> Request[messages.SendC2CReply]:
+        body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]))
+        request = messages.SendC2CRequest(to_account=to, msg_body=body, msg_random=next(_randoms), client_time=int(time.time()))
+        return messages.SEND_C2C.request(request)
 
     async def closed(self) -> str:
         """Wait until the server closes the socket, and return its reason."""
@@ -81,7 +108,7 @@ class RawSession:
 
 
 @asynccontextmanager
-async def raw_session(server: RunningServer, url: str = "") -> AsyncIterator[RawSession]:
+async def raw_session(server: RunningServer | LocalServer, url: str = "") -> AsyncIterator[RawSession]:
     """Open a websocket that is not logged in."""
     opened = RawSession(server, await Link.open(url or server.url, _NoPushes(), timeout_s=WAIT_S))
     try:
@@ -90,9 +117,8 @@ async def raw_session(server: RunningServer, url: str = "") -> AsyncIterator[Raw
         await opened.close()
 
 
-def _c2c(to: str, elem: Mapping[str, object], at: int, random: int, **fields: object) -> messages.SendC2CRequest:
-    body = msgspec.Raw(msgspec.json.encode([elem]))
-    request = messages.SendC2CRequest(to_account=to, msg_body=body, msg_seq=random, msg_random=random, client_time=at)
-    for name, value in fields.items():
-        setattr(request, name, value)
-    return request
+def _settle(reply: asyncio.Future[Reply], outcome: Frame | TimimError) -> None:
+    if isinstance(outcome, Frame):
+        reply.set_result(decode(Reply, outcome.body))
+    elif not reply.done():
+        reply.set_exception(outcome)

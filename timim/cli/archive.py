@@ -30,6 +30,7 @@ from timim import InvalidArgument, StorageError, StoreInUse
 from .. import __version__
 from ..server.store.sqlite import SqliteStore
 from ..util.file_lock import FileLock
+from ..util.private_files import private_folder
 from ..util.server_folder import KEY_FILE
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def _decode_list(file: Path, data: bytes) -> _List:
 
 def _write(source: IO[bytes], path: Path) -> str:
     """Write a file durably, and return its hash."""
-    path.parent.mkdir(exist_ok=True, parents=True)
+    private_folder(path.parent)
     written = hashlib.sha256()
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
         while data := source.read(COPY_BYTES):

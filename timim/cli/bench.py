@@ -15,7 +15,7 @@ from rich.markup import escape
 from timim import InvalidArgument
 
 from .console import INTERRUPTED, fail, out, run_command
-from .options import DATA, DataDir, read_app_key, server_url
+from .options import DATA, DataDir, read_app_key, read_secret, server_url
 
 if TYPE_CHECKING:
     from ..loadtest.report import Report
@@ -28,12 +28,10 @@ Urls = Annotated[
     ),
 ]
 AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
-Key = Annotated[
+KeyFile = Annotated[
     str,
     typer.Option(
-        help="Key that signs users, by default read from the data folder. Prefer the environment: arguments are visible.",
-        envvar="TIMIM_SECRET_KEY",
-        show_envvar=True,
+        help="File of the key that signs users, or - to ask for it; by default TIMIM_SECRET_KEY, or read from the data folder."
     ),
 ]
 
@@ -55,7 +53,7 @@ def bench(
     settle: Annotated[float, typer.Option(help="Seconds without a delivery until missing messages count as lost.")] = 45.0,
     json: Annotated[bool, typer.Option("--json", help="Print only one JSON object.")] = False,
     app_id: AppId = 0,
-    key: Key = "",
+    key_file: KeyFile = "",
     data_dir: DataDir = DATA,
 ) -> None:
     """Put a server under load, and count messages that are lost, repeated or out of order.
@@ -70,6 +68,7 @@ def bench(
             out.print(f"[dim]{escape(text)}[/dim]")
 
     async def work() -> None:
+        key = read_secret(key_file, "TIMIM_SECRET_KEY", "key")
         signs_for, signs_with = app_id, key
         if not signs_for or not signs_with:
             signs_for, signs_with = _read_app_key(data_dir)

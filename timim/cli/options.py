@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -27,8 +30,11 @@ Url = Annotated[
     ),
 ]
 User = Annotated[str, typer.Option("--as", help="Account of the client.", envvar="TIMIM_USER")]
-Sig = Annotated[
-    str, typer.Option(help="UserSig of the account; by default signed with the server's key.", envvar="TIMIM_USER_SIG")
+SigFile = Annotated[
+    str,
+    typer.Option(
+        help="File of the account's UserSig, or - to ask for it; by default TIMIM_USER_SIG, or signed with the server's key."
+    ),
 ]
 AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
 Kept = Annotated[str, typer.Option(help="Folder of the client's messages; :memory: for none, empty for the default folder.")]
@@ -42,7 +48,7 @@ class AccountOptions:
 
     user: User
     url: Url = ""
-    sig: Sig = ""
+    sig_file: SigFile = ""
     app_id: AppId = 0
     data_dir: DataDir = DATA
     kept: Kept = ""
@@ -54,7 +60,7 @@ class AccountOptions:
         Raises:
             InvalidArgument: No UserSig was given, and the data folder has no key to make one.
         """
-        app_id, sig = self.app_id, self.sig
+        app_id, sig = self.app_id, read_secret(self.sig_file, "TIMIM_USER_SIG", "UserSig")
         if not sig or not app_id:
             known_id, key = read_app_key(self.data_dir)
             app_id = app_id or known_id
@@ -62,6 +68,36 @@ class AccountOptions:
         return Client(
             self.url or server_url(self.data_dir), app_id=app_id, user_id=self.user, user_sig=sig, data_dir=self.kept or None
         )
+
+
+def read_secret(file: str, variable: str, name: str) -> str:
+    """Return a secret from a file, from the terminal or standard input if the file is "-", or from the environment.
+
+    Secrets are no arguments of commands, because every account of the machine can list those.
+
+    Args:
+        file: The name of the file; "" for the environment.
+        variable: The environment variable.
+        name: What is asked for at the terminal.
+
+    Raises:
+        InvalidArgument: The file cannot be read, or has no text.
+    """
+    if not file:
+        return os.environ.get(variable, "")
+    try:
+        if file == "-":
+            text = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline()
+        else:
+            text = Path(file).read_text()
+    except (OSError, UnicodeDecodeError, EOFError) as exc:
+        # without the value: it can be the secret itself, given by mistake
+        raise InvalidArgument(
+            f"the file of the {name} cannot be read ({type(exc).__name__}); give its name, or - to be asked"
+        ) from None
+    if not text.strip():
+        raise InvalidArgument(f"there is no {name} in the file")
+    return text.strip()
 
 
 def server_url(data_dir: Path) -> str:
@@ -78,7 +114,7 @@ def read_app_key(data_dir: Path) -> tuple[int, str]:
     known = read_key(data_dir)
     if known is None:
         raise InvalidArgument(
-            f"no app key in {data_dir}/: set --data-dir to the server's data folder, or give --app-id and --sig"
+            f"no app key in {data_dir}/: set --data-dir to the server's data folder, or give --app-id and --sig-file"
         )
     return known
 

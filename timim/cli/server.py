@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import signal
 from datetime import UTC, datetime, timedelta
@@ -19,12 +20,15 @@ from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key
 from .console import WRONG_USE, fail, out, print_json, run_command
 from .options import DATA, AsJson, DataDir, Folder, read_app_key
+from .server_logging import set_up_logging
 from .server_settings import read_settings
 from .settings_help import ServeCommand
 
 app = typer.Typer()
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")]
+TlsCert = Annotated[Path | None, typer.Option(help="PEM file with the certificate, for wss://; SIGHUP reads it again.")]
+TlsKey = Annotated[Path | None, typer.Option(help="PEM file with the key of the certificate.")]
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://… that connects several servers on one database.")]
 Blobs = Annotated[
@@ -41,6 +45,8 @@ def serve(
     database: Database = None,
     bus: Bus = None,
     blobs: Blobs = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print only one line with the URL.")] = False,
     new_epoch: Annotated[
         bool, typer.Option("--new-epoch", help="Use once after restoring a backup: clients fetch their history again.")
@@ -51,7 +57,8 @@ def serve(
     Options take precedence over the environment and timim.toml. SIGTERM and Ctrl-C stop the server gracefully.
     """
     where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
-    settings = read_settings(host=host, port=port, new_epoch=new_epoch or None, **where)
+    tls = {"tls_cert": tls_cert, "tls_key": tls_key}
+    settings = read_settings(host=host, port=port, new_epoch=new_epoch or None, **where, **tls)
     from ..server.app import Server
 
     async def work() -> None:
@@ -59,14 +66,18 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        set_up_logging(settings.log_level)
         raise_nofile_limit()  # each client is a socket
         async with Server(settings) as server:
             tune_for_serving()
+            reloading = asyncio.create_task(_reload_tls_on_hangup(server)) if settings.tls_cert else None
             if plain:
                 print(f"listening on {server.url}", flush=True)
             else:
                 _print_welcome(server)
             await stopping.wait()
+            if reloading is not None:
+                reloading.cancel()
 
     run_command(work())
 
@@ -100,6 +111,19 @@ def doctor(
         require_healthy(findings)
 
     run_command(work())
+
+
+async def _reload_tls_on_hangup(server: Any) -> None:
+    """Read the certificate again at each SIGHUP. An invalid one is logged, and the old one stays in use."""
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        try:
+            await server.reload_tls()
+        except TimimError as exc:
+            logging.getLogger("timim.server").warning("the certificate in use stays: %s", exc)
 
 
 def _print_welcome(server: Any) -> None:

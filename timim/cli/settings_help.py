@@ -11,17 +11,22 @@ INTRODUCTION = (
     'file timim.toml (devices = "one"). docs/reference/settings.md describes them.'
 )
 _GROUPS: dict[str, str] = {
-    "Address, data and identity": "host port data_dir public_url app_id secret_key previous_secret_key admin",
+    "Address, data and identity": """host port tls_cert tls_key public_url trusted_proxies proxy_protocol data_dir
+        app_id secret_key previous_secret_key admin""",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
-        devices requests_in_flight open_metrics""",
+        devices requests_in_flight requests_in_flight_shared user_requests_per_s user_bytes_per_s user_burst_s open_metrics
+        log_level""",
     "Hostile peers": """connection_waiting_bytes stranger_waiting_bytes total_waiting_bytes least_bytes_per_s least_rate_s
         close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet control_frames_per_s
         fragments_per_message""",
-    "Messages and groups": """history_page group_messages_per_s group_burst_s group_members friends friends_only recall_window_s
-        reactions_per_message users_per_reaction mentions_per_message receipt_group_members""",
+    "Messages and groups": """history_page stranger_messages_per_min stranger_burst group_messages_per_s group_burst_s
+        group_members friends friends_only recall_window_s
+        reactions_per_message users_per_reaction mentions_per_message drafts_per_user marked_conversations groups_per_owner
+        receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s
-        media_sweep_s media_open_uploads media_receiving media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint
+        media_sweep_s media_open_uploads media_unnamed_bytes media_receiving
+        media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint
         s3_region s3_access_key s3_secret_key""",
     "Webhooks and offline push": """webhook_url webhook_token webhook_commands webhook_timeout_s webhook_required
         push_url push_token push_timeout_s push_give_up_s""",

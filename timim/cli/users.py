@@ -12,7 +12,7 @@ from timim import Client, sign_user
 
 from ..protocol.administration import END_LOGINS, EndLoginsRequest
 from .console import out, print_json, run_command
-from .options import DATA, AppId, AsJson, DataDir, Sig, Url, read_app_key, server_url
+from .options import DATA, AppId, AsJson, DataDir, SigFile, Url, read_app_key, read_secret, server_url
 
 HELP = "End the logins of a user on a running server, as its administrator."
 
@@ -27,7 +27,7 @@ def kick(
     user: User,
     admin: Admin = "administrator",
     url: Url = "",
-    sig: Sig = "",
+    sig_file: SigFile = "",
     app_id: AppId = 0,
     data_dir: DataDir = DATA,
     json: AsJson = False,
@@ -36,7 +36,7 @@ def kick(
 
     The sockets are cut on all servers of a cluster within a second.
     """
-    run_command(_end_logins(_client(admin, url, sig, app_id, data_dir), user, revoke=False, json=json))
+    run_command(_end_logins(_client(admin, url, sig_file, app_id, data_dir), user, revoke=False, json=json))
 
 
 @app.command()
@@ -44,7 +44,7 @@ def revoke(
     user: User,
     admin: Admin = "administrator",
     url: Url = "",
-    sig: Sig = "",
+    sig_file: SigFile = "",
     app_id: AppId = 0,
     data_dir: DataDir = DATA,
     json: AsJson = False,
@@ -53,11 +53,11 @@ def revoke(
 
     USER needs a new UserSig to log in again. The sockets are cut on all servers of a cluster within a second.
     """
-    run_command(_end_logins(_client(admin, url, sig, app_id, data_dir), user, revoke=True, json=json))
+    run_command(_end_logins(_client(admin, url, sig_file, app_id, data_dir), user, revoke=True, json=json))
 
 
-def _client(admin: str, url: str, sig: str, app_id: int, data_dir: DataDir) -> Client:
-    key = os.environ.get("TIMIM_SECRET_KEY", "")
+def _client(admin: str, url: str, sig_file: str, app_id: int, data_dir: DataDir) -> Client:
+    key, sig = os.environ.get("TIMIM_SECRET_KEY", ""), read_secret(sig_file, "TIMIM_USER_SIG", "UserSig")
     if not sig and not (key and app_id):
         known_id, key = read_app_key(data_dir)
         app_id = app_id or known_id

@@ -38,6 +38,7 @@ from ..protocol.merger import unpack_merger
 from ..transport.media_transfer import MediaTransfer
 from ..transport.upload_source import BytesSource, UploadSource, upload_source
 from ..util.files import PIECE_BYTES, open_for_writing, remove_file
+from ..util.private_files import private_folder
 
 E = TypeVar("E", bound=Elem)
 
@@ -280,8 +281,8 @@ def _content_in_memory(elem: AnyElem) -> list[tuple[str, str, bytes]]:
 async def _write(path: Path, data: bytes) -> None:
     """Write content to a new file and flush it to disk. Raises StorageError."""
     try:
-        await aiofiles.os.makedirs(path.parent, exist_ok=True)
-        async with open_for_writing(path, "xb") as writer:
+        await asyncio.to_thread(private_folder, path.parent)
+        async with open_for_writing(path, "xb", private=True) as writer:
             for at in range(0, len(data), PIECE_BYTES):
                 await writer.write(memoryview(data)[at : at + PIECE_BYTES])
             await writer.sync()

@@ -22,6 +22,7 @@ from ..protocol import messages as wire
 from ..protocol.codec import Request, decode_reply
 from ..protocol.elems import encode_body
 from ..protocol.frames import Frame
+from ..protocol.pacing import is_rate_limit
 from ..storage import Ack, AckResult, LocalStore
 from ..transport.connection import Connection
 from ..transport.websocket import Link
@@ -30,7 +31,8 @@ from .binding import ClientBinder
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 from .inbox import Inbox
-from .send_queue import ConversationQueue, PendingMessage
+from .send_pace import SendPace
+from .send_queue import ConversationQueue, PendingMessage, logged_out
 from .send_requests import ack_from_reply, check_size, check_unsent, claim, send_request
 from .send_window import SendWindow
 
@@ -70,8 +72,7 @@ class Outbox:
         self._all_settled.set()
         self._resumed = asyncio.Event()
         self._leaving = False  # a logout waits for the handlers
-        self._window = SendWindow()
-        self._starved: set[ConversationKey] = set()
+        self._window = SendWindow(SendPace(dispatcher))
 
     @property
     def sending(self) -> int:
@@ -151,7 +152,7 @@ class Outbox:
         item.message._local_id = local_id
         item.stored = True
         if self._leaving and not item.done.done():
-            item.done.set_exception(_logged_out())
+            item.done.set_exception(logged_out())
         self._conversations.on_outgoing_stored(item.message, item.listed_at)
         if key in self._queues:  # otherwise the client logged out, and the next login sends the message
             self._queues[key].wake.set()
@@ -198,7 +199,7 @@ class Outbox:
         """
         await self._resumed.wait()  # the messages of earlier runs are queued or resolved
         if self._leaving:
-            raise _logged_out()
+            raise logged_out()
         item = self.queue_of(message.key).find(message.msg_id) if message.key is not None else None
         if item is not None:
             await asyncio.shield(item.done)
@@ -220,7 +221,7 @@ class Outbox:
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
         for queue in self._queues.values():
-            queue.end_waits(_logged_out())
+            queue.end_waits(logged_out())
         self._queues.clear()
         self._leaving = True
         self._resumed.set()  # ends the waits for messages of earlier runs
@@ -263,7 +264,7 @@ class Outbox:
                 if item.held or not item.stored:
                     break  # the row is being deleted, or not on disk yet, and no later message may overtake this one
                 if not self._window.has_room(queue, self._queues.values()):
-                    self._starved.add(key)
+                    self._window.starve(queue)
                     if self._window.searching:  # a suspect may leave its queue without a reply
                         asyncio.get_running_loop().call_later(RETRY_S, queue.wake.set)
                     break
@@ -288,8 +289,12 @@ class Outbox:
             check_size(self._connection.server_info, message, item.body, item.push)
             if not await self._begin(key, item):
                 return False
+            if self._window.is_paused:  # since a moment ago
+                self._window.starve(queue)
+                return False
             asks = item.condemned is not None
             request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)
+            self._window.pace.resume(link, timeout_s=self._timeout_s)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
         except asyncio.CancelledError:
             if not item.held:
@@ -337,10 +342,7 @@ class Outbox:
     ) -> None:
         self._window.remove(item)
         item.suspect = item.suspect and not isinstance(outcome, Frame)
-        for starved in self._starved:
-            if starved in self._queues:
-                self._queues[starved].wake.set()
-        self._starved.clear()
+        self._window.wake_starved()
         if item.link is not link:
             return
         queue = self._queues.get(key) or ConversationQueue()
@@ -356,15 +358,16 @@ class Outbox:
             self._window.blame(item, exc)
             queue.wake.set()
             return
-        except InvalidElem as exc:
-            if item.given:  # the server removed the uploaded content, because no message referred to it in time
-                item.upload_again()
-                queue.wake.set()
-                return
-            self._spawn(self._fail(queue, item, exc))
-            return
         except TimimError as exc:
-            self._spawn(self._fail(queue, item, exc))
+            if is_rate_limit(exc):
+                item.link = None
+                self._window.starve(queue)
+                self._window.pace.begin(exc, self._window.wake_starved)
+            elif isinstance(exc, InvalidElem) and item.given:
+                item.upload_again()  # the server removed the content, because no message referred to it in time
+                queue.wake.set()
+            else:
+                self._spawn(self._fail(queue, item, exc))
             return
         if item.condemned is not None and not reply.timeline_seq:
             self._spawn(self._fail(queue, item, item.condemned))
@@ -391,7 +394,7 @@ class Outbox:
         if not self._unsettled:
             self._all_settled.set()
         if isinstance(result, Exception):
-            log.error("storing the ack of %s failed; the next login sends the message again: %s", message.msg_id, result)
+            log.error("storing the ack of %s failed; the next login sends it again: %s", message.msg_id, result)
             return
         if result.status is not None:
             self._conversations.live.settle(message, result.local_id, result.status)
@@ -414,7 +417,3 @@ class Outbox:
         queue.finish(item, exc)
         if not (item.derived and isinstance(exc, MsgIdConflict)):
             self._dispatcher.deliver_event(MessageFailed(item.message, exc))
-
-
-def _logged_out() -> NotLoggedIn:
-    return NotLoggedIn("logged out; the message is sent after the next login")

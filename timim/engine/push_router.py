@@ -24,6 +24,7 @@ from ..protocol.codec import decode
 from ..protocol.entries import Entry
 from ..protocol.notices import entry_from_push
 from ..transport.connection import Connection
+from ..util.shown_text import shown_text
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .inbox import Inbox
@@ -77,7 +78,7 @@ class PushRouter:
                 self._add(session.ConversationSettingsNotice, event.settings)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
-                self._connection.give_up(KickedOffline(reason or "another login took this device's slot"))
+                self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
             case _:
                 pass  # entries, or an event that this version does not know
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from ..elems import AnyElem, Progress
-from ..errors import MessageWithdrawn, TimimError
+from ..errors import MessageWithdrawn, NotLoggedIn, TimimError
 from ..message import Message, MessageStatus, OfflinePush
 from ..transport.websocket import Link
 
@@ -140,3 +140,8 @@ class ConversationQueue:
         if self.pending:
             await self.wake.wait()
             self.wake.clear()
+
+
+def logged_out() -> NotLoggedIn:
+    """Return the error of a `send()` that a logout ends."""
+    return NotLoggedIn("logged out; the message is sent after the next login")

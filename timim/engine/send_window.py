@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from ..errors import MessageTooLong, ServerFault, TimimError
 from ..transport.link_end import LinkEnd, why_ended
+from .send_pace import SendPace
 from .send_queue import ConversationQueue, PendingMessage
 
 IN_FLIGHT_IN_ALL = 1024  # a websocket has room for 4096 requests, and other requests need some of it
@@ -20,20 +21,44 @@ SUSPECT_CUTS, CUTS_LIMIT = 3, 6  # connections in a row that were cut without a 
 
 
 class SendWindow:
-    """Counts the requests in flight, and gives the requests of suspects room of their own."""
+    """Counts the requests in flight, and gives the requests of suspects room of their own.
 
-    def __init__(self) -> None:
+    Attributes:
+        pace: The pause after a refusal by a rate limit.
+    """
+
+    def __init__(self, pace: SendPace) -> None:
+        self.pace = pace
         self._count = 0
         self._bytes = 0
+        self._starved: list[ConversationQueue] = []
         self.searching: bool = False  # suspects are sent one at a time
+
+    @property
+    def is_paused(self) -> bool:
+        """True while no message may be sent because of a rate limit."""
+        return self.pace.holds(self._count)
 
     def has_room(self, queue: ConversationQueue, queues: Collection[ConversationQueue]) -> bool:
         """Return True if a request of `queue` may start. `queues` has all queues."""
+        if self.is_paused:
+            return False
         if self.searching:
             self.searching = any(other.has_suspects for other in queues)
         if self.searching:
             return not self._count and queue.has_suspects
         return self._count < IN_FLIGHT_IN_ALL and self._bytes < BYTES_IN_FLIGHT
+
+    def starve(self, queue: ConversationQueue) -> None:
+        """Wake a queue when the next request has ended, or a pause is over."""
+        if not any(queue is other for other in self._starved):
+            self._starved.append(queue)
+
+    def wake_starved(self) -> None:
+        """Wake the queues that wait for room."""
+        starved, self._starved = self._starved, []
+        for queue in starved:
+            queue.wake.set()
 
     def add(self, item: PendingMessage) -> None:
         """Count a request that was sent."""

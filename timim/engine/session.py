@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..errors import AuthError, ConnectionFailed, StorageError, StoreCorrupted, TimimError
-from ..events import ConnectionLost, ConnectionRestored, KickedOut, SignatureExpiring
+from ..events import ConnectionLost, ConnectionRestored, KickedOut, RateLimitReached, SignatureExpiring
 from ..ids import ConversationKey
 from ..protocol import session
 from ..storage import LocalStore
@@ -64,6 +64,7 @@ class ClientSession:
         self._syncing: asyncio.Task[None] | None = None
         self._first_sync: asyncio.Future[None] | None = None  # `start` waits for this future
         self._restored = False
+        self._paused_until = 0.0  # loop time until which refused requests wait
         self._epoch = ""  # the server's epoch in the last login reply
 
     async def start(self, user_sig: UserSig) -> None:
@@ -138,6 +139,13 @@ class ClientSession:
     def on_signature_expiring(self, expires_at: float) -> None:
         """Deliver SignatureExpiring."""
         self._dispatcher.deliver_event(SignatureExpiring(expires_at))
+
+    def on_rate_limited(self, error: TimimError, wait_s: float) -> None:
+        """Deliver RateLimitReached, once for requests that wait at the same time."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._paused_until:
+            self._paused_until = now + wait_s
+            self._dispatcher.deliver_event(RateLimitReached(error, wait_s))
 
     def on_push_gap(self) -> None:
         """Start a sync, because pushes may have been lost."""

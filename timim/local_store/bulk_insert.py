@@ -8,12 +8,15 @@ for any number of rows, and reads them while the event loop runs. docs/adr/0044-
 from __future__ import annotations
 
 import sqlite3
+import struct
 from functools import cache
+from zlib import adler32
 
 import msgspec
 
 from ..message import SenderMember, SenderProfile
 from . import message_actions
+from .checksums import CHECKSUM_BYTES, of_body
 from .message_rows import packed, packed_mentions
 from .types import IngestBatch, MessageRow
 
@@ -82,7 +85,10 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     text = _encode(rows)
     if b"\\u0000" in text:
         raise HoldsNUL
+    # as of_body, without a call for each
+    checksums = struct.pack(f">{len(batch.incoming)}I", *[adler32(item.body) for item in batch.incoming])
     values = {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
+    values["checksums"] = checksums
     cursor = connection.execute(_insert_all(few=few), values)
     return cursor.rowcount, cursor.lastrowid or 0
 
@@ -92,7 +98,7 @@ def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int
     count, last = 0, 0
     for item in batch.incoming:
         row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
-        cursor = connection.execute(_INSERT, (*batch.key, batch.live, row[0], *row))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, row[0], of_body(item.body), *row))
         if cursor.rowcount:
             count, last = count + 1, cursor.lastrowid or 0
     return count, last
@@ -123,19 +129,20 @@ def _state(item: MessageRow) -> bytes | None:
 
 
 def _into(columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO messages(type,peer,thrown,status,position,{','.join(columns)})"
+    return f"INSERT INTO messages(type,peer,thrown,status,position,checksum,{','.join(columns)})"
 
 
 @cache
 def _insert_all(*, few: bool) -> str:
-    columns, values = _OF_ALL + _OF_FEW * few, []
-    for i, name in enumerate(columns):
-        value = f"json_extract(value,'$[{i}]')"
-        span = f"{value}&{(1 << _OFFSET_BITS) - 1},{value}>>{_OFFSET_BITS}"
-        values.append(f"substr(:blob,{span})" if name in _BYTES else value)
-    rows = f"SELECT :type,:peer,:live,2,{values[0]},{','.join(values)} FROM json_each(:rows) WHERE true"
-    return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
+    columns = _OF_ALL + _OF_FEW * few
+    read = ",".join(["key", *(f"json_extract(value,'$[{i}]') AS v{i}" for i in range(len(columns)))])
+    span = f"v{{0}}&{(1 << _OFFSET_BITS) - 1},v{{0}}>>{_OFFSET_BITS}"
+    values = [f"substr(:blob,{span.format(i)})" if name in _BYTES else f"v{i}" for i, name in enumerate(columns)]
+    # materialized, so that each value is read from the JSON once, also if it is used twice
+    rows = f"WITH r AS MATERIALIZED (SELECT {read} FROM json_each(:rows))"
+    first = f":type,:peer,:live,2,v0,substr(:checksums,key*{CHECKSUM_BYTES}+1,{CHECKSUM_BYTES})"
+    return f"{_into(columns)} {rows} SELECT {first},{','.join(values)} FROM r WHERE true ON CONFLICT DO NOTHING"
 
 
 _VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))
-_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,{_VALUES}) ON CONFLICT DO NOTHING"
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,?,{_VALUES}) ON CONFLICT DO NOTHING"

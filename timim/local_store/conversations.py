@@ -43,7 +43,12 @@ class ConversationTable:
 
     async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """Return the delivered seq of each of these conversations that is in the local store."""
-        return await self._numbers("head", keys)
+
+        def read(connection: sqlite3.Connection) -> dict[ConversationKey, int]:
+            found = ((key, timeline_state.delivered_seq_of(connection, key)) for key in keys)
+            return {key: seq for key, seq in found if seq is not None}
+
+        return await self._file.read(read)
 
     async def actions_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """Return the seq up to which actions were applied, for each of these conversations in the local store."""

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageStatus
 from . import unread
+from .checksums import NOTHING
 from .message_rows import ITS_ROW, ids_of, last_of
 from .timeline_state import coverage_of, write_coverage
 from .types import LastPosition, Removal
@@ -83,7 +84,8 @@ def delete_conversation(
     connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
     withdrawn: frozenset[str] = frozenset()
     if messages:
-        connection.execute("UPDATE conversations SET coverage='[]', cleared_seq=last_seq" + where, tuple(key))
+        sql = "UPDATE conversations SET coverage='[]', checksum=?+floor+head, cleared_seq=last_seq"
+        connection.execute(sql + where, (NOTHING, *key))
         unread.forget_read(connection, key)
         sql = where + " AND status=1 AND (NOT started OR msg_id IN (SELECT value FROM json_each(?))) RETURNING msg_id"
         found = connection.execute("DELETE FROM messages" + sql, (*key, json.dumps(list(waiting)))).fetchall()

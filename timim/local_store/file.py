@@ -16,7 +16,7 @@ from ..errors import StorageError, StoreCorrupted, StoreInUse
 from ..sqlite.database import Database
 from ..sqlite.tasks import BatchOperation, Operation
 from ..util.file_lock import FileLock
-from . import schema
+from . import message_rows, schema, timeline_state
 
 __all__ = ["StoreFile"]
 
@@ -152,9 +152,13 @@ def _suspect(path: Path) -> Path:
 
 def _check(connection: sqlite3.Connection) -> None:
     """Check the whole file. Raises StoreCorrupted if the file is corrupt."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()  # also compares the indexes with their table
     if found != "ok":
         raise StoreCorrupted(f"the local store is corrupt: {found}")
+    for row in connection.execute(message_rows.SELECT):
+        message_rows.message_of(row)
+    for row in connection.execute(timeline_state.SELECT_CONVERSATION).fetchall():
+        timeline_state.conversation_of(connection, row)
 
 
 def _set_aside(path: Path) -> Path:

@@ -12,13 +12,21 @@ from functools import partial
 from ..errors import InvalidArgument
 from ..ids import ConversationKey, seq_and_random
 from ..message import Message, MessageStatus
-from . import deletions, fulltext, message_rows, timeline_state, writes
+from . import checksums, deletions, fulltext, message_rows, timeline_state, writes
 from .file import StoreFile
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageBinder, Outgoing, Removal, RowPosition, SearchRows
 
 __all__ = ["ANY_SEQ", "MessageTable"]
 
 ANY_SEQ = 1 << 62  # above every seq
+_PAGE_BEFORE = (
+    f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
+    " AND (m.seq IS NULL OR m.seq<=?) ORDER BY m.position DESC, m.local_id DESC LIMIT ?"
+)
+_PAGE_AFTER = (
+    f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.position BETWEEN ? AND ? AND (m.position, m.local_id)>(?,?)"
+    " ORDER BY m.position, m.local_id LIMIT ?"
+)
 
 
 class MessageTable:
@@ -208,11 +216,18 @@ class MessageTable:
             low: The lowest position, inclusive.
             high: The highest seq, inclusive; messages without a seq are returned too.
         """
-        return await self._select(
-            "WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
-            " AND (m.seq IS NULL OR m.seq<=?) ORDER BY m.position DESC, m.local_id DESC LIMIT ?",
-            (*key, low, *(before or (ANY_SEQ, 0)), high, count),
-        )
+        end = before or RowPosition(ANY_SEQ, 0)
+
+        def read(connection: sqlite3.Connection) -> list[Message]:
+            found = connection.execute(_PAGE_BEFORE, (*key, low, *end, high, count)).fetchall()
+            messages = [message_rows.message_of(row) for row in found]
+            # a message without a seq is sorted behind the one whose seq is its position
+            seqs = [message.seq for message in messages if 0 < message.seq < end.position]
+            lowest = low if len(messages) < count else min(seqs, default=ANY_SEQ)
+            checksums.require_rows(connection, key, lowest, min(high, end.position - 1), seqs)
+            return messages
+
+        return await self._read(read)
 
     async def page_after(
         self, key: ConversationKey, count: int, *, after: RowPosition, low: int = 0, high: int = ANY_SEQ
@@ -226,11 +241,16 @@ class MessageTable:
             low: The lowest position, inclusive.
             high: The highest position, inclusive.
         """
-        return await self._select(
-            "WHERE m.type=? AND m.peer=? AND m.position BETWEEN ? AND ? AND (m.position, m.local_id)>(?,?)"
-            " ORDER BY m.position, m.local_id LIMIT ?",
-            (*key, low, high, *after, count),
-        )
+
+        def read(connection: sqlite3.Connection) -> list[Message]:
+            found = connection.execute(_PAGE_AFTER, (*key, low, high, *after, count)).fetchall()
+            messages = [message_rows.message_of(row) for row in found]
+            seqs = [message.seq for message in messages if message.seq > after.position]
+            highest = high if len(messages) < count else max(seqs, default=0)
+            checksums.require_rows(connection, key, max(low, after.position + 1), highest, seqs)
+            return messages
+
+        return await self._read(read)
 
     async def search(self, query: fulltext.SearchQuery, limit: int) -> SearchRows:
         """Return the newest `limit` messages that match, and the extents of the timelines that were searched.

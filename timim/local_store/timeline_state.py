@@ -10,6 +10,7 @@ from typing import Any
 from ..ids import ConversationKey, ConversationSetting
 from ..protocol.coverage import Coverage, Interval
 from . import message_actions, unread
+from .checksums import NOTHING, checked_coverage, of_coverage
 from .message_rows import TYPES
 from .types import (
     ConversationFlags,
@@ -23,8 +24,9 @@ from .types import (
 
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
-    " c.peer_read_seq, c.pinned, c.muted, c.draft FROM conversations c"
+    " c.peer_read_seq, c.pinned, c.muted, c.draft, c.checksum FROM conversations c"
 )
+_SELECT_PROOF = "SELECT coverage, floor, head, checksum FROM conversations"
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class TimelineState:
         """Return the state of a conversation; the default state if there is no row."""
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
-            " acts_seq, peer_read_seq, cleared_seq, last_id, EXISTS(SELECT 1 FROM deleted WHERE type=? AND peer=?),"
+            " acts_seq, peer_read_seq, cleared_seq, last_id, checksum, EXISTS(SELECT 1 FROM deleted WHERE type=? AND peer=?),"
             " EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
             " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)"
             " FROM conversations WHERE type=? AND peer=?",
@@ -74,11 +76,12 @@ class TimelineState:
             peer_read,
             cleared_seq,
             last_id,
+            checksum,
             has_deleted,
             waiting,
             unnumbered,
         ) = row
-        held = Coverage(json.loads(coverage))
+        held = checked_coverage(coverage, first_visible_seq, delivered_seq, checksum)
         numbers = (last_seq, last_time, read_seq, first_visible_seq, delivered_seq, hidden_seq)
         flags = (bool(has_deleted), bool(waiting), bool(unnumbered))
         return cls(key, held, *numbers, bool(listed), actions, peer_read, cleared_seq, last_id, *flags)
@@ -117,15 +120,17 @@ class TimelineState:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write this state to its row."""
+        coverage = _coverage_text(self.coverage)
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
-            " acts_seq, peer_read_seq, last_id) VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " acts_seq, peer_read_seq, last_id, checksum) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
             " SET coverage=excluded.coverage, last_seq=excluded.last_seq, last_time=excluded.last_time,"
             " read_seq=excluded.read_seq, floor=excluded.floor, head=excluded.head, listed=excluded.listed,"
-            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq, last_id=excluded.last_id",
+            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq, last_id=excluded.last_id,"
+            " checksum=excluded.checksum",
             (
                 *self.key,
-                _coverage_text(self.coverage),
+                coverage,
                 self.last_seq,
                 self.last_time,
                 self.read_seq,
@@ -135,6 +140,7 @@ class TimelineState:
                 self.actions_seq,
                 self.peer_read_seq,
                 self.last_id,
+                of_coverage(coverage, self.first_visible_seq, self.delivered_seq),
             ),
         )
 
@@ -149,7 +155,9 @@ def forget_history(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
     connection.execute(
         "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
-        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0, settings_version=0"
+        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0, settings_version=0,"
+        " checksum=?",
+        (NOTHING + 1,),
     )
     connection.execute("DELETE FROM pending_changes WHERE setting=?", (ConversationSetting.READ.value,))
     message_actions.forget_seqs(connection)
@@ -168,11 +176,11 @@ def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
 
 def extents(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, TimelineExtent]:
     """Return the TimelineExtent of one conversation, or of every conversation if `key` is None."""
-    sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
+    sql = "SELECT type, peer, last_seq, coverage, floor, head, checksum FROM conversations"
     found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
     return {
-        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), first_visible_seq, last)
-        for type, peer, held, first_visible_seq, last in found
+        ConversationKey(TYPES[type], peer): TimelineExtent(checked_coverage(*proof), proof[1], last)
+        for type, peer, last, *proof in found
     }
 
 
@@ -193,9 +201,11 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
         pinned,
         muted,
         draft,
+        checksum,
     ) = row
     key = ConversationKey(TYPES[type], peer)
-    coverage, flags = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
+    coverage = checked_coverage(held, first_visible_seq, delivered_seq, checksum)
+    flags = ConversationFlags(pinned, bool(muted), draft)
     counts = unread.unread_of(connection, key)
     return ConversationRow(
         key,
@@ -220,19 +230,33 @@ def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
 
 def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverage:
     """Return the covered seqs."""
-    row = connection.execute("SELECT coverage FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return Coverage(json.loads(row[0])) if row else Coverage()
+    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
+    return checked_coverage(*row) if row else Coverage()
 
 
 def first_visible_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
     """Return the first seq that this account may see."""
-    row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return int(row[0]) if row else 1
+    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
+    if row is None:
+        return 1
+    checked_coverage(*row)
+    return int(row[1])
+
+
+def delivered_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int | None:
+    """Return the seq up to which all entries were delivered; None for an unknown conversation."""
+    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
+    if row is None:
+        return None
+    checked_coverage(*row)
+    return int(row[2])
 
 
 def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
     """Write the covered seqs."""
-    connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
+    sql = "UPDATE conversations SET coverage=?, checksum=?+floor+head WHERE type=? AND peer=?"
+    text = _coverage_text(coverage)
+    connection.execute(sql, (text, of_coverage(text, 0, 0), *key))
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:

@@ -10,7 +10,6 @@ messages of this interval that were deleted on this device.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 from ..ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from ..message import Message
-from ..protocol.coverage import Coverage
+from .checksums import checked_coverage
 
 NO_UNREAD, NO_LAST = 1, 2  # bits of the column `quiet`; a recalled message has NO_UNREAD
 _BY_OTHERS = (  # rows m that the server counts too: not recalled, not sent without counting, not a group tip
@@ -77,14 +76,14 @@ def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadCou
 def state_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadState:
     """Return the unread counts of a conversation, and whether they are exact."""
     row = connection.execute(
-        f"SELECT coverage, {_READ_THROUGH}, max(last_seq, base_seq), base_unread, base_mentioned, base_seq,"
-        " max(base_after, floor-1) FROM conversations WHERE type=? AND peer=?",
+        f"SELECT coverage, floor, head, checksum, {_READ_THROUGH}, max(last_seq, base_seq), base_unread, base_mentioned,"
+        " base_seq, max(base_after, floor-1) FROM conversations WHERE type=? AND peer=?",
         tuple(key),
     ).fetchone()
     if row is None:
         return UnreadState(UnreadCounts(0, 0), True, 0)
-    coverage, after, last_seq, unread, mentioned, base_seq, base_after = row
-    known = Coverage(json.loads(coverage))
+    after, last_seq, unread, mentioned, base_seq, base_after = row[4:]
+    known = checked_coverage(*row[:4])
     for seq, _ in _deleted(connection, key, after, last_seq):
         known = known.add(seq, seq)
     if base_after != after or after >= base_seq or known.covers(after + 1, last_seq):

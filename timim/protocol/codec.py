@@ -18,6 +18,7 @@ from ..errors import ConnectionFailed, ProtocolError, ServerRefused, StorageErro
 from .numbers import Int
 
 _encoder = msgspec.json.Encoder()
+RETRY_LIMIT_S = 86_400.0  # of a pause that a server asks for
 
 
 class Body(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -120,7 +121,7 @@ def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
 
 def _refused(refusal: Reply) -> TimimError:
     """Return the error of a refusal. Errors that only this device can find, such as a lost connection, have no code here."""
-    retry_after = refusal.retry_after or None
+    retry_after = min(max(0.0, refusal.retry_after), RETRY_LIMIT_S) if refusal.retry_after else None
     error = error_for(refusal.error_code, refusal.error_info, reason=refusal.error_reason or "", retry_after=retry_after)
     if isinstance(error, ConnectionFailed | StorageError):
         return ServerRefused(error.info, code=error.code, retry_after=retry_after)

@@ -64,6 +64,8 @@ class AddMemberResult(msgspec.Struct, kw_only=True):
 
     account: str = msgspec.field(name="Member_Account")
     result: Int = msgspec.field(name="Result", default=FAILED)
+    code: Int = msgspec.field(name="TimelineCode", default=20003)  # of a failure (timim extension), and its text
+    info: str = msgspec.field(name="TimelineInfo", default="")
 
 
 class AddMembersReply(Reply):

@@ -245,6 +245,7 @@ ROAM_SYSTEM = Command("timeline.system_get", RoamSystemRequest, RoamSystemReply)
 READ_SYSTEM = Command("timeline.system_read", ReadSystemRequest, Reply)
 
 
+SENDS = frozenset({SEND_C2C.name, SEND_GROUP.name})
 SendReply = SendC2CReply | SendGroupReply
 HistoryReply = RoamC2CReply | RoamGroupReply | RoamSystemReply
 

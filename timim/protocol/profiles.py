@@ -10,7 +10,9 @@ from .numbers import Int
 NICK = "Tag_Profile_IM_Nick"
 FACE = "Tag_Profile_IM_Image"
 ALLOW = "Tag_Profile_IM_AllowType"
+GROUP_INVITES = "Tag_Profile_IM_GroupInviteType"  # timim extension: AllowAny, or NeedConfirm to be asked before being added
 DETAILS = (
+    GROUP_INVITES,
     "Tag_Profile_IM_Gender",
     "Tag_Profile_IM_BirthDay",
     "Tag_Profile_IM_Location",

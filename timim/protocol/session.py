@@ -180,4 +180,5 @@ DecodedPush = Push[Entry]
 LOGIN = Command("im_open_status.wslogin", LoginRequest, LoginReply)
 LOGOUT = Command("im_open_status.wslogout", Body, Reply)
 HEARTBEAT = Command("heartbeat.alive", Body, HeartbeatReply)
+RESUME_SENDS = Command("timeline.resume_sends", Body, Reply)
 PUSH_ACK = Command("openim.ws_msg_push_ack", Body, Reply)

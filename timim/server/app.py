@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 import socket as sockets
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,16 +26,19 @@ from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
 from ..util.failpoints import arm
 from ..util.file_lock import FileLock
+from ..util.private_files import private_opener
 from ..util.server_folder import KEY_FILE, write_address
 from .bus.base import Bus
 from .bus.local import LocalBus
 from .content.blob_store import BlobStore
 from .content.downloads import Downloads
 from .content.uploads import Uploads
+from .endpoints.exposure import warnings_of
 from .endpoints.health import HealthEndpoint
 from .endpoints.http_server import HttpServer
 from .endpoints.media import MediaEndpoint
 from .endpoints.rest import RestEndpoint
+from .endpoints.tls import ServerTls
 from .endpoints.websocket import WebSocketEndpoint
 from .endpoints.welcome import WelcomeEndpoint
 from .handlers import ALL_HANDLERS
@@ -45,6 +49,8 @@ from .messaging.admission import Admission, MessageRules
 from .messaging.history import HistoryReader
 from .messaging.posting import MessagePoster
 from .messaging.rate_limiter import GroupRateLimiter
+from .messaging.request_limits import FairShares, RequestLimits
+from .messaging.strangers import StrangerLimit
 from .messaging.validation import MessageValidator
 from .metrics import Metrics
 from .sessions.auth import Auth
@@ -87,6 +93,7 @@ class Server:
         self._identity = _Identity()
         self._parts = AsyncExitStack()  # open parts, closed in reverse order
         self._port = 0
+        self._tls: ServerTls | None = None
         self._drained_at = 0.0  # deadline of the drain, on the loop's clock
 
     @property
@@ -113,7 +120,7 @@ class Server:
     def url(self) -> str:
         """URL for clients."""
         host = self.settings.host
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"ws{'s' if self.settings.tls_cert else ''}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def sessions(self) -> int:
@@ -143,6 +150,16 @@ class Server:
             self._parts.push_async_callback(parts.pop_all().aclose)
         log.info("server %s started on %s", self.app_id, self.url)
 
+    async def reload_tls(self) -> None:
+        """Read the certificate and its key again, for the connections that follow; without TLS it does nothing.
+
+        Raises:
+            InvalidArgument: The files are not valid; the certificate stays as it was.
+        """
+        if self._tls is not None:
+            await asyncio.to_thread(self._tls.reload)
+            log.info("read the TLS certificate %s again", self.settings.tls_cert)
+
     async def stop(self) -> None:
         """Drain the server and close it; a second call does nothing.
 
@@ -158,6 +175,8 @@ class Server:
         settings = self.settings
         metrics = Metrics(bus=bool(settings.bus), database=bool(settings.database))
         metrics.sessions.set_function(self._fanout.__len__)
+        if settings.tls_cert is not None:
+            self._tls = await asyncio.to_thread(ServerTls, settings.tls_cert, settings.tls_key)
         store = await self._open_store(parts, metrics)
         listener = _listen(settings.host, settings.port)
         parts.callback(listener.close)
@@ -187,7 +206,9 @@ class Server:
         parts.push_async_callback(device_slots.close)
         parts.push_async_callback(revocations.close)
         auth = Auth(self.app_id, self._secret_keys, store.revocations, admin=settings.admin, now=self._now)
-        endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations)
+        limits = RequestLimits(settings, metrics, now=time.monotonic)
+        shares = FairShares(settings.requests_in_flight_shared, now=time.monotonic)
+        endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations, limits, shares)
         health = HealthEndpoint(store, bus, metrics, open_metrics=settings.open_metrics)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", endpoint.serve),
@@ -196,9 +217,11 @@ class Server:
             *RestEndpoint(services, ALL_HANDLERS, auth).routes(),
         ]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
-        http = HttpServer(settings, routes, metrics)
+        http = HttpServer(settings, routes, metrics, self._tls)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
         await http.start(listener)
+        for warning in warnings_of(settings):
+            log.warning("%s", warning)
 
         async def drain() -> None:
             log.info("server %s on %s is stopping, with %s sessions", self.app_id, self.url, self.sessions)
@@ -254,6 +277,9 @@ class Server:
             now=now,
             friends_only=settings.friends_only,
             rates=GroupRateLimiter(settings.group_messages_per_s, settings.group_burst_s),
+            strangers=StrangerLimit(
+                store, per_min=settings.stranger_messages_per_min, burst=settings.stranger_burst, admin=settings.admin
+            ),
             receipt_members=settings.receipt_group_members,
         )
         rules = MessageRules(MessageValidator(settings.max_message_bytes, media_url), admission)
@@ -325,7 +351,7 @@ def _identify(settings: Settings, folder: Path | None) -> _Identity:
     app_id = settings.app_id or int(kept.get("app_id", 0)) or _new_app_id()
     secret_key = settings.secret_key or str(kept.get("secret_key", "")) or secrets.token_hex(32)
     if file is not None and not kept:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = private_opener(str(file), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(descriptor, "w") as out:
             json.dump({"app_id": app_id, "secret_key": secret_key}, out)
     return _Identity(app_id, secret_key, first_start=not kept)

@@ -107,6 +107,9 @@ class Metrics:
         self.shed = Counter(
             "timim_shed", "Group messages refused by the rate limit, by priority", ["priority"], registry=self.registry
         )
+        self.rate_limited = Counter(
+            "timim_rate_limited", "Requests refused by a rate limit of users, by limit", ["limit"], registry=self.registry
+        )
         self.sessions = Gauge("timim_sessions", "Devices logged in now", registry=self.registry)
 
     def answered(self, command: str, code: int, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -71,6 +72,14 @@ class Settings(BaseSettings):
     """Address to listen on; `0.0.0.0` listens on all interfaces."""
     port: int = Field(default=8700, ge=0, le=65535)
     """Port to listen on; 0 chooses a free port."""
+    tls_cert: Path | None = None
+    """PEM file with the certificate of the server and its chain, which turns on TLS (`wss://`). SIGHUP reads it again."""
+    tls_key: Path | None = None
+    """PEM file with the private key of the certificate; not needed if `tls_cert` has the key too."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of proxies, separated by commas, whose `Forwarded` or `X-Forwarded-For` names the client."""
+    proxy_protocol: bool = False
+    """Connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2."""
     data_dir: Path | None = Path("timim-data")
     """Folder of the SQLite database, the media content, `app.json` and `address.json`, which one process at a time uses.
 
@@ -140,6 +149,21 @@ class Settings(BaseSettings):
     """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
     """Maximum number of messages in one page of history."""
+    requests_in_flight_shared: int = Field(default=8, ge=1)
+    """Maximum number of requests of one user that a node processes at once while other users send requests too."""
+    user_requests_per_s: float = Field(default=200.0, ge=0)
+    """Average rate of requests of one user on one node, messages included; 0 sets no limit. More are refused (60007)."""
+    user_bytes_per_s: float = Field(default=1024 * 1024.0, ge=0)
+    """Average rate of bytes in the requests of one user on one node: 1 MiB/s; 0 sets no limit. More are refused (60007)."""
+    user_burst_s: float = Field(default=10.0, gt=0)
+    """Length of the burst that a user may send after a quiet time, in seconds of the average rates."""
+    stranger_messages_per_min: float = Field(default=60.0, ge=0)
+    """Average rate of one user's C2C messages to users who never wrote to this user and are no friends; 0 sets no limit.
+
+    More are refused (60007). Raise it for a server with bots that write to many users who do not answer.
+    """
+    stranger_burst: int = Field(default=200, ge=1)
+    """Number of messages to strangers that a user may send at once after a quiet time."""
     group_messages_per_s: float = Field(default=40.0, ge=0)
     """Average rate of messages in one group on one node; 0 sets no limit. Low priorities are refused first (10023)."""
     group_burst_s: float = Field(default=10.0, gt=0)
@@ -166,6 +190,8 @@ class Settings(BaseSettings):
     """Interval between two searches for content that can be removed."""
     media_open_uploads: int = 64
     """Maximum number of unfinished uploads of one account."""
+    media_unnamed_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1)
+    """Maximum size of one account's unfinished uploads and content that no message refers to, together: 2 GiB."""
     media_receiving: int = 64
     """Maximum number of uploads that a node receives at once; each of them uses up to 8 MiB of memory."""
     media_receiving_per_user: int = 8
@@ -215,6 +241,12 @@ class Settings(BaseSettings):
     """Maximum number of users with the same reaction to a message."""
     mentions_per_message: int = Field(default=30, ge=1)
     """Maximum number of users that a message mentions."""
+    drafts_per_user: int = Field(default=200, ge=1)
+    """Maximum number of conversations of a user that have a draft."""
+    marked_conversations: int = Field(default=10_000, ge=1)
+    """Maximum number of conversations of a user that were ever pinned, muted or given a draft."""
+    groups_per_owner: int = Field(default=500, ge=1)
+    """Maximum number of groups of one owner; a user who has as many creates no further one."""
     receipt_group_members: int = Field(default=200, ge=1)
     """Maximum number of members of a group whose messages can request read receipts."""
     synchronous: str = "FULL"
@@ -223,6 +255,8 @@ class Settings(BaseSettings):
     """Make clients fetch their history again; set it for one start after a back-up was restored."""
     drain_s: float = 5.0
     """Time for requests in progress to end when the server stops."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """Least level of the lines that `timim serve` logs on standard error; other packages log from `warning` on."""
     open_metrics: bool = False
     """Serve `/metrics` to every host instead of this machine alone."""
 
@@ -250,6 +284,20 @@ class Settings(BaseSettings):
         if self.s3_bucket:
             return ContentLocation(None, self.s3_bucket, self.s3_prefix, self.s3_endpoint, self.s3_region)
         return ContentLocation(self.data_dir and self.data_dir / "media")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for name in value.split(","):
+            if name.strip():
+                ip_network(name.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _tls_fits(self) -> Self:
+        if self.tls_cert and self.proxy_protocol:
+            raise ValueError("tls_cert and proxy_protocol exclude each other; let the proxy end TLS")
+        return self
 
     @field_validator("blobs")
     @classmethod

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..errors import StorageError
+from ..util.private_files import private_file
 from .batching_queue import QUEUE_LIMIT, BatchingQueue
 from .connection import AsyncConnection, TaskConnection
 from .tasks import BatchOperation, CallTask, ErrorTranslator, Operation, Write, WriteTask, on_snapshot
@@ -74,6 +75,11 @@ class Database:
         """Create a connection, in aiosqlite's thread; tests override this method to simulate disk faults."""
         return TaskConnection(*args, **options)
 
+    def _make_private_connection(self, *args: Any, **options: Any) -> TaskConnection:
+        if self._path is not None:
+            _make_private(self._path)
+        return self.make_connection(*args, **options)
+
     async def open(self) -> None:
         """Open the file and migrate it. Raises StorageError if the file cannot be opened or written."""
         opening = asyncio.create_task(self._opened.enter_async_context(self._connected()), name="timim database open")
@@ -107,7 +113,7 @@ class Database:
     async def _connect(self, prepare: Operation[None], stack: AsyncExitStack) -> AsyncConnection:
         failure = f"cannot open {self._path}"
         try:
-            connection = await AsyncConnection.open(self._path, self.make_connection)
+            connection = await AsyncConnection.open(self._path, self._make_private_connection)
         except sqlite3.Error as exc:
             raise StorageError(f"{failure}: {exc}") from exc
         stack.push_async_callback(connection.close)
@@ -197,6 +203,21 @@ class Database:
 
 def _call_alone(operation: Operation[T], connection: sqlite3.Connection, _: Sequence[None]) -> Sequence[T]:
     return [operation(connection)]
+
+
+def _make_private(path: Path) -> None:
+    """Let only the owner read the file; SQLite gives the files beside it the same rights.
+
+    Raises:
+        StorageError: The file cannot be created.
+    """
+    try:
+        private_file(path)
+        for end in ("-wal", "-shm"):
+            if (beside := path.with_name(path.name + end)).exists():
+                private_file(beside)
+    except OSError as exc:
+        raise StorageError(f"cannot open {path}: {exc.strerror}") from exc
 
 
 def _closed() -> StorageError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from ..errors import StorageError, StoreCorrupted, TimimError
 from ..util.failpoints import failpoint
@@ -22,26 +25,52 @@ BatchOperation = Callable[[sqlite3.Connection, Sequence[I]], Sequence[R | Except
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+# errors of values that an intact file does not have: text that is no UTF-8, JSON cut short, a number without a meaning
+_UNREADABLE = (UnicodeDecodeError, msgspec.MsgspecError, json.JSONDecodeError)
+_MEANINGLESS = (LookupError, TypeError, ValueError)
+
+
 class ErrorTranslator:
     """Converts errors of SQLite and of the disk to StorageError; other errors are left unchanged.
 
-    `suspect` is a marker file, created when SQLite reports that the database is corrupt.
+    `suspect` is a marker file, created when the database turns out to be corrupt. With it, values that cannot be decoded are
+    taken for corruption.
     """
 
     def __init__(self, suspect: Path | None) -> None:
         self._suspect = suspect
 
-    def translate(self, exc: Exception, failure: str) -> Exception:
-        """Return the error to raise. This method blocks, so call it in aiosqlite's thread."""
-        if not isinstance(exc, sqlite3.Error | OSError):
+    def translate(self, exc: Exception, failure: str, *, reading: bool = False) -> Exception:
+        """Return the error to raise. This method blocks, so call it in aiosqlite's thread.
+
+        Args:
+            exc: The error.
+            failure: The begin of the text.
+            reading: The error comes from a read, whose values are all of the file.
+        """
+        if isinstance(exc, StoreCorrupted):
+            self._mark()
+            return exc
+        if isinstance(exc, TimimError):
+            return exc
+        unreadable = _UNREADABLE + _MEANINGLESS * reading if self._suspect is not None else ()
+        if not isinstance(exc, (sqlite3.Error, OSError, *unreadable)):
             return exc
         error = StorageError(f"{failure}: {exc}")
-        if getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
+        if isinstance(exc, unreadable) or getattr(exc, "sqlite_errorcode", None) in _CORRUPT or _names_corruption(exc):
             error = StoreCorrupted(f"{failure}: {exc}")
-            if self._suspect is not None:
-                self._suspect.touch()
+            self._mark()
         error.__cause__ = exc
         return error
+
+    def _mark(self) -> None:
+        if self._suspect is not None:
+            self._suspect.touch()
+
+
+def _names_corruption(exc: Exception) -> bool:
+    """Return True for errors of texts that are no UTF-8, to which sqlite3 gives no code."""
+    return isinstance(exc, sqlite3.OperationalError) and "Could not decode to UTF-8" in str(exc)
 
 
 class Write(NamedTuple):
@@ -103,7 +132,7 @@ class WriteTask:
             connection.execute("RELEASE one")
 
     def _error(self, exc: Exception) -> Exception:
-        return exc if isinstance(exc, TimimError) else self._errors.translate(exc, "a write failed")
+        return self._errors.translate(exc, "a write failed")
 
 
 class CallTask(Generic[T]):
@@ -122,7 +151,7 @@ class CallTask(Generic[T]):
         try:
             self._results.append(self._operation(connection))
         except Exception as exc:  # noqa: BLE001  passed to the caller that waits
-            self._error = exc if isinstance(exc, TimimError) else self._errors.translate(exc, self._failure)
+            self._error = self._errors.translate(exc, self._failure, reading=True)
 
     def result(self) -> T:
         """Return the result of the operation, or raise its error."""

@@ -26,7 +26,15 @@ from .fault_proxy import Faults
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
-GENEROUS: Mapping[str, object] = {"connections_per_address": 0, "connections_per_subnet": 0}  # all clients have one address
+GENEROUS: Mapping[str, object] = {  # a test sends faster than a person; a test of the limits sets its own
+    "connections_per_address": 0,  # all clients have one address
+    "connections_per_subnet": 0,
+    "requests_in_flight_shared": 256,
+    "user_requests_per_s": 100_000,
+    "user_bytes_per_s": 1 << 30,
+    "stranger_messages_per_min": 6_000_000,
+    "stranger_burst": 1_000_000,
+}
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 

@@ -41,6 +41,8 @@ R = TypeVar("R", bound=Reply)
 log = logging.getLogger(__name__)
 PLATFORM = 10  # "other" among TIM's platforms
 LOGOUT_TIMEOUT_S = 2.0
+UNANSWERED_LIMIT = 3  # after as many connections in a row with no answer but to the login, the pauses grow
+SHORT_LIFE_S, SHORT_LIVES_LIMIT = 1.0, 20  # after as many connections in a row that lived so short, the pauses grow
 EXPIRY_NOTICE_S = 3600.0  # the end of the signature is reported this long before, or in the last tenth of its time
 COMPARE_S = 600.0  # seconds between syncs, so that a push that was lost between server nodes is only delayed
 
@@ -95,6 +97,8 @@ class Connection:
         self._clock_offset_s = 0.0
         self._loop_time: Callable[[], float] = time.monotonic  # `start` replaces it with the loop's clock
         self._expires_at = math.inf  # server time at which the signature of the login ends
+        self._up_at = 0.0  # loop time of the last login
+        self._was_answered = False  # the server answered more than the last login
         self._lost_at: float | None = None  # loop time at which the outage began, None while there is none
 
     @property
@@ -231,12 +235,12 @@ class Connection:
         return await self.link().call(command, body, timeout_s=self.timeout_s)
 
     async def _keep(self, login: LoginAttempt) -> None:
-        failures, pause_s = 0, 0.0
+        failures = short_lives = unanswered = 0
+        pause_s = 0.0
         try:
             while True:
                 try:
                     await self._connect_once(login)
-                    failures = 0
                 except TimimError as exc:
                     if self._stopping or self._over is not None:
                         raise asyncio.CancelledError from exc
@@ -249,8 +253,13 @@ class Connection:
                     final = isinstance(error, AuthError) and not login.signatures.can_renew(error)
                     self._log_failure(error, was_up=was_up, final=final)
                     if was_up or final:
-                        # the pauses grow while each connection ends because of its content
-                        failures = failures if why_ended(error).is_lasting else 0
+                        # the pauses grow while each connection ends because of its content, or several in a row without an
+                        # answer, or many in a row at once
+                        unanswered = 0 if self._was_answered else unanswered + 1
+                        short_lives = short_lives + 1 if self._loop_time() - self._up_at < SHORT_LIFE_S else 0
+                        at_once = unanswered >= UNANSWERED_LIMIT or short_lives >= SHORT_LIVES_LIMIT
+                        if not at_once and not why_ended(error).is_lasting:
+                            failures = 0
                         login.listener.on_disconnected(error, final)
                     if final:
                         self._over = error
@@ -303,11 +312,12 @@ class Connection:
         try:
             await gather_cancelling(link.run(), self._keep_alive(link, login, pushes))
         finally:
+            self._was_answered = link.frames_received > 1
             await link.close()
 
     async def _keep_alive(self, link: Link, login: LoginAttempt, pushes: PushReceiver) -> None:
         reply = await self._log_in(link, login)
-        self._link = link
+        self._link, self._up_at = link, self._loop_time()
         self._log_login()
         login.listener.on_connected(reply)
         waiters, self._waiters = self._waiters, []
@@ -351,7 +361,7 @@ class Connection:
         server = reply.server
         now_s = float(reply.time_stamp)
         if not isinstance(server, msgspec.UnsetType):
-            link.batch, link.limit_bytes = server.batch, server.max_frame_bytes
+            link.batch, link.limit_bytes, link.paces = server.batch, server.max_frame_bytes, True
             self.server_info.max_message_bytes = server.max_message_bytes
             self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s

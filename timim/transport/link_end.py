@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from ..errors import ConnectionFailed, ProtocolError, TimimError
+from ..util.shown_text import shown_text
 
 _REFUSALS = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.UNSUPPORTED_DATA, CloseCode.INVALID_DATA})
 _ENDINGS = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER})
@@ -60,4 +61,4 @@ def connection_error(closed: ConnectionClosed, *, limit_bytes: int) -> Connectio
         return ConnectionFailed(f"the server sent a message of more than {limit_bytes} bytes, which is the limit")
     if closed.rcvd is None:
         return ConnectionFailed("the connection was cut")
-    return ConnectionFailed(f"the server closed the connection: {closed.rcvd.reason or f'code {closed.rcvd.code}'}")
+    return ConnectionFailed(f"the server closed the connection: {shown_text(closed.rcvd.reason) or f'code {closed.rcvd.code}'}")

@@ -11,19 +11,28 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
-from .network import DIRECT, NetworkOptions, shown_address
+from ..util.shown_text import shown_text
+from .network import DIRECT, NetworkOptions, shown_address, tls_cause, tls_reason
 from .server_info import ServerInfo
 
 if TYPE_CHECKING:
     import httpx2
 
 PROCESSING_TIMEOUT_S = 60.0  # time for the server to check 100 MB and write them to disk
-_SPAN = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
+REPLY_LIMIT_BYTES = 64 * 1024  # of a reply that is no content; those of a server have less than 1 kB
+_SPAN = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})\Z")
+
+
+class MediaReply(NamedTuple):
+    """The status of a response, and its whole body."""
+
+    status_code: int
+    content: bytes
 
 
 class MediaServerBusy(NetworkError):
@@ -54,19 +63,20 @@ class MediaApi:
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
-    ) -> httpx2.Response:
+    ) -> MediaReply:
         """Send one request and return the response, which may be a refusal.
 
         Raises:
-            NetworkError: The server cannot be reached, or is not ready.
+            NetworkError: The server cannot be reached, is not ready, or sends more than REPLY_LIMIT_BYTES.
         """
         client = await self._client()
         import httpx2
 
         try:
-            reply = await client.request(
+            async with client.stream(
                 method, self._server.media_url + path, params=params, headers=self._headers(headers or {}), content=content
-            )
+            ) as response:
+                reply = MediaReply(response.status_code, await _whole_body(response))
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the media server did not respond") from exc
         except httpx2.TransportError as exc:
@@ -109,7 +119,9 @@ class MediaApi:
                     if span is None or int(span[1]) != offset:
                         raise DownloadFailed("the server sent another range than requested")
                     total = int(span[2])
-                async for chunk in reply.aiter_bytes():
+                if (coding := reply.headers.get("content-encoding", "identity")) != "identity":
+                    raise DownloadFailed(f"the server sent the content as {shown_text(coding)}, which was not requested")
+                async for chunk in reply.aiter_raw():
                     yield etag, total, chunk
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the download stalled") from exc
@@ -126,13 +138,16 @@ class MediaApi:
         import httpx2
 
         if isinstance(exc, httpx2.ConnectError):
-            return f"cannot connect to the media server at {shown_address(self._server.media_url)}"
+            reason = tls_cause(exc)
+            where = f"cannot connect to the media server at {shown_address(self._server.media_url)}"
+            return where if reason is None else f"{where}: {tls_reason(reason)}"
         if isinstance(exc, httpx2.ProxyError):
             return "the proxy failed to connect to the media server"
         return "the connection to the media server was lost"
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._server.token}", **more}
+        # never compressed: a small answer could become gigabytes
+        return {"Authorization": f"Bearer {self._server.token}", "Accept-Encoding": "identity", **more}
 
     async def _client(self) -> httpx2.AsyncClient:
         """Return the HTTP client, created in a thread at the first transfer because the import takes 100 ms."""
@@ -144,10 +159,24 @@ class MediaApi:
         return self._http
 
 
-def _error_text(reply: httpx2.Response) -> str:
+async def _whole_body(response: httpx2.Response) -> bytes:
+    """Read a response as it is on the wire.
+
+    Raises:
+        ProtocolError: It is longer than REPLY_LIMIT_BYTES.
+    """
+    body = b""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > REPLY_LIMIT_BYTES:
+            raise ProtocolError(f"the media server sent a reply of more than {REPLY_LIMIT_BYTES} bytes")
+    return body
+
+
+def _error_text(reply: MediaReply) -> str:
     """Return the reason for a refusal, in the server's words or as the HTTP status."""
     try:
-        return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
+        return shown_text(decode(Reply, reply.content).error_info) or f"HTTP {reply.status_code}"
     except ProtocolError:
         return f"HTTP {reply.status_code}"
 

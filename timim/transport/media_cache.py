@@ -16,6 +16,7 @@ import aiofiles.tempfile
 
 from ..errors import StorageError
 from ..util.files import fsync, open_for_reading, remove_file, sha256_of_file, utime
+from ..util.private_files import private_folder
 
 _PARTIAL = "partial-"  # the prefix of incomplete files
 
@@ -100,7 +101,7 @@ class MediaCache:
                 tempfile.TemporaryDirectory, prefix="timim-cache-", ignore_cleanup_errors=True
             )
             return Path(self._temporary.name)
-        await aiofiles.os.makedirs(self._folder, exist_ok=True)
+        await asyncio.to_thread(private_folder, self._folder)
         # one thread call for the whole folder: one for each of 10,000 files would take a second
         for path, size_bytes in await asyncio.to_thread(_scan, self._folder):
             uuid = path.name.partition("-")[0]

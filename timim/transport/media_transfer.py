@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import aiofiles.os
 
@@ -38,14 +38,11 @@ from ..protocol.backoff import Backoff
 from ..protocol.codec import decode_reply, encode
 from ..protocol.media import BeginUpload, SignedUrlReply, UploadReply
 from ..util.files import PIECE_BYTES, copy_into, open_for_writing, read_file, remove_file
-from .media_api import MediaApi, MediaServerBusy
+from .media_api import MediaApi, MediaReply, MediaServerBusy
 from .media_cache import MediaCache
 from .network import DIRECT, NetworkOptions
 from .server_info import ServerInfo
 from .upload_source import UploadSource, upload_source
-
-if TYPE_CHECKING:
-    import httpx2
 
 log = logging.getLogger(__name__)
 DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's limits
@@ -54,6 +51,7 @@ DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's limits
     "file": 100 * 1024 * 1024,
     "video": 100 * 1024 * 1024,
 }
+UNKNOWN_LIMIT_BYTES = max(DEFAULT_LIMIT_BYTES.values())  # of content whose size neither its sender nor the server states
 MAX_TRIES = 5  # consecutive attempts without progress before the error is raised
 ABORT_TIMEOUT_S = 2.0
 
@@ -248,7 +246,7 @@ class MediaTransfer:
 
     async def _fetch(self, uuid: str, size_bytes: int, writer: _PieceSink, progress: Progress | None) -> str:
         """Download the content, resuming after interruptions; return its verified SHA-256."""
-        download, failures = _Download(writer, progress), 0
+        download, failures = _Download(writer, progress, size_bytes), 0
         async with self._slots:
             while True:
                 at_first = download.received
@@ -263,7 +261,7 @@ class MediaTransfer:
                         raise
                     log.debug("the download of %s was interrupted; resuming it: %s", uuid, exc)
                     await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
-            return await download.finish(size_bytes)
+            return await download.finish()
 
 
 class _PieceSink(Protocol):
@@ -289,9 +287,10 @@ class _Download:
     """One download, possibly over several connections.
 
     `received` is the number of bytes so far and the offset to resume at; `tag` is the SHA-256 that the server sent.
+    `size_bytes` is the size that the sender of the content announced; 0 if it is unknown.
     """
 
-    def __init__(self, writer: _PieceSink, progress: Progress | None) -> None:
+    def __init__(self, writer: _PieceSink, progress: Progress | None, size_bytes: int) -> None:
         self.received = 0
         self.tag = ""
         self._writer = writer
@@ -300,9 +299,17 @@ class _Download:
         self._chunks: list[bytes] = []  # of the next piece
         self._chunks_bytes = 0
         self._total = 0
+        self._size_bytes = size_bytes
 
     async def receive(self, tag: str, total: int, chunk: bytes) -> None:
-        """Add a chunk from the socket; hash and write a complete piece."""
+        """Add a chunk from the socket; hash and write a complete piece.
+
+        Raises:
+            DownloadFailed: The server sends more than was announced.
+        """
+        size = self._size_bytes or total or UNKNOWN_LIMIT_BYTES
+        if max(total, self.received + len(chunk)) > size:
+            raise DownloadFailed(f"the server sends more than the {size} bytes that were announced; the rest was not read")
         self.tag, self._total = tag, total
         self.received += len(chunk)
         self._chunks.append(chunk)
@@ -310,12 +317,12 @@ class _Download:
         if self._chunks_bytes >= PIECE_BYTES:
             await self._write_piece()
 
-    async def finish(self, size_bytes: int) -> str:
-        """Write the last piece, verify hash and size (unless `size_bytes` is 0), and return the hash. Raises DownloadFailed."""
+    async def finish(self) -> str:
+        """Write the last piece, verify hash and size (unless it is unknown), and return the hash. Raises DownloadFailed."""
         if self._chunks:
             await self._write_piece()
-        if size_bytes and self.received != size_bytes:
-            raise DownloadFailed(f"the download has {self.received} bytes instead of {size_bytes}")
+        if self._size_bytes and self.received != self._size_bytes:
+            raise DownloadFailed(f"the download has {self.received} bytes instead of {self._size_bytes}")
         if self._hash.hexdigest() != self.tag:
             raise DownloadFailed("the SHA-256 of the download does not match that of the content")
         return self.tag
@@ -346,7 +353,7 @@ def _upload_id(name: str, digest: str) -> str:
     return hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32]
 
 
-def _parse_reply(reply: httpx2.Response) -> UploadReply:
+def _parse_reply(reply: MediaReply) -> UploadReply:
     """Return the state of an upload. Raises the server's refusal as an exception."""
     if reply.status_code >= 500:
         raise UploadFailed(f"the media server failed: HTTP {reply.status_code}")

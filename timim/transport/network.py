@@ -16,7 +16,16 @@ from websockets.uri import parse_uri
 from ..errors import InvalidArgument
 from ..util.arguments import Text
 
-__all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "shown_address"]
+__all__ = [
+    "DIRECT",
+    "NetworkOptions",
+    "ProxySetting",
+    "checked_network",
+    "checked_url",
+    "shown_address",
+    "tls_cause",
+    "tls_reason",
+]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")  # of which the websocket and the media transfers can use each
 ProxySetting = Text | Literal[True] | None
@@ -75,6 +84,33 @@ def shown_address(url: str) -> str:
     """Return the scheme, host and port of a URL, without its user, password and path."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def tls_reason(exc: BaseException) -> str:
+    """Return the reason for which TLS failed, in words that name the certificate. The number of OpenSSL means another error."""
+    match exc:
+        case ssl.SSLCertVerificationError():
+            reason = exc.verify_message.rstrip(".")
+            return f"certificate verify failed: {reason}; for an own authority, give its certificate with ssl= or SSL_CERT_FILE"
+        case ssl.SSLError() if exc.reason and "CERTIFICATE_REQUIRED" in exc.reason:
+            return "the server requires a client certificate; give one with ssl="
+        case ssl.SSLError() if exc.reason == "WRONG_VERSION_NUMBER":
+            return "the server does not speak TLS at this address; use ws:// or another port"
+        case ssl.SSLError():
+            return f"TLS failed: {exc.reason or 'the connection was closed'}"
+        case _:
+            return str(exc)
+
+
+def tls_cause(exc: BaseException | None) -> ssl.SSLError | None:
+    """Return the error of TLS that caused an error, or None."""
+    seen = set[int]()
+    while exc is not None and id(exc) not in seen:
+        if isinstance(exc, ssl.SSLError):
+            return exc
+        seen.add(id(exc))
+        exc = exc.__cause__ or exc.__context__
+    return None
 
 
 def _checked_proxy(proxy: str, name: str) -> str:

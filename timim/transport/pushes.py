@@ -28,6 +28,9 @@ class ConnectionListener(Protocol):
     def on_signature_expiring(self, expires_at: float) -> None:
         """Handle that the signature of the login ends soon, at this Unix time in seconds."""
 
+    def on_rate_limited(self, error: TimimError, wait_s: float) -> None:
+        """Handle the refusal of a request that is sent again after `wait_s` seconds."""
+
     def on_push_gap(self) -> None:
         """Handle a possible loss of pushes, by a sync with the server."""
 
@@ -54,6 +57,10 @@ class PushReceiver:
             self._listener.on_push_gap()
             return
         self._listener.on_push(push)
+
+    def on_rate_limited(self, error: TimimError, wait_s: float) -> None:
+        """Tell the listener that a request was refused by a rate limit and is sent again after `wait_s` seconds."""
+        self._listener.on_rate_limited(error, wait_s)
 
     def compare(self, sent: int) -> bool:
         """Set the number of pushes that the server has sent; return True if some did not arrive."""

@@ -9,26 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
+import random
 from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI, ProxyError
 
-from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..errors import ConnectionFailed, InvalidArgument, RateLimited, TimimError
 from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
 from ..protocol.frames import JOINED_BYTES, PUSH, Frame, Head, decode_frames, encode_frame, join_in_batches
+from ..protocol.messages import SENDS
+from ..protocol.pacing import is_rate_limit, pause_s
 from ..protocol.pending_requests import OnResult, PendingRequests
+from ..protocol.session import RESUME_SENDS
 from ..util.tasks import gather_cancelling
 from .link_end import connection_error
-from .network import DIRECT, NetworkOptions, shown_address
+from .network import DIRECT, NetworkOptions, shown_address, tls_cause, tls_reason
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024  # enough for a page of 200 messages of the maximum size
+PACED_ATTEMPTS = 20
+_random = random.Random()
 _library_log = logging.getLogger("timim.websockets")
 if _library_log.level == logging.NOTSET:
     _library_log.setLevel(logging.WARNING)  # at DEBUG the library logs frames, which contain credentials and messages
@@ -55,7 +60,9 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._ended: TimimError | None = None
         self.head: Head = Head("")
+        self.frames_received: int = 0
         self.batch = False  # the server accepts several frames in one websocket message
+        self.paces = False  # wait and try again if the server refuses a request by a rate limit
         self.limit_bytes = 0  # of a websocket message; 0 if the server did not state a limit
 
     @classmethod
@@ -86,7 +93,7 @@ class Link:
         except TimeoutError as exc:
             raise ConnectionFailed(f"{where} did not respond within {timeout_s:g} s") from exc
         except (OSError, InvalidHandshake, EOFError) as exc:
-            raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc)}") from exc
+            raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc, secure=url.startswith('wss://'))}") from exc
         return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
@@ -96,6 +103,7 @@ class Link:
     async def send(self, request: Request[R], *, timeout_s: float) -> R:
         """Send a request and return its reply.
 
+        A request that a rate limit of the account refused is sent again after a pause, up to PACED_ATTEMPTS times.
         After a cancellation, the server may still execute the request.
 
         Raises:
@@ -104,6 +112,21 @@ class Link:
             ConnectionFailed: The websocket ended before the reply was received.
             InvalidArgument: The request cannot be encoded, is longer than the server accepts, or too many requests wait.
         """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._send(request, timeout_s=timeout_s)
+            except RateLimited as exc:
+                if not (self.paces and is_rate_limit(exc)) or attempt == PACED_ATTEMPTS:
+                    raise
+                wait_s = pause_s(exc, _random)
+                self._pushes.on_rate_limited(exc, wait_s)
+            await asyncio.sleep(wait_s)
+            if request.name in SENDS:
+                self.start(RESUME_SENDS.request(Body()), lambda _: None, timeout_s=timeout_s)
+
+    async def _send(self, request: Request[R], *, timeout_s: float) -> R:
         future: asyncio.Future[Frame] = self._loop.create_future()
 
         def on_reply(outcome: Frame | TimimError) -> None:
@@ -172,7 +195,9 @@ class Link:
         try:
             while True:
                 message = await self._socket.recv(decode=False)
-                for frame in decode_frames(message):
+                frames = decode_frames(message)
+                self.frames_received += len(frames)
+                for frame in frames:
                     if frame.head.servcmd == PUSH:
                         self._pushes.receive(frame)
                     else:
@@ -205,8 +230,10 @@ class Link:
             self._calls.close(error)
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: Exception, *, secure: bool) -> str:
     """Return the reason for a failed connection, without the address, which asyncio repeats."""
+    if (failure := tls_cause(exc)) is not None:
+        return tls_reason(failure)
     match exc:
         case InvalidStatus():
             return f"the server answered with HTTP {exc.response.status_code}; check the URL"
@@ -215,11 +242,8 @@ def _reason(exc: Exception) -> str:
         case ProxyError():
             return "the proxy failed to connect"
         case InvalidHandshake() | EOFError():
-            return "the server does not speak the websocket protocol; check the URL"
-        case ssl.SSLCertVerificationError():
-            return f"certificate verify failed: {exc.verify_message}"
-        case ssl.SSLError():  # its errno is a number of OpenSSL
-            return f"TLS failed: {exc.reason}"
+            certificate = ", or give the client certificate that the server requires with ssl=" if secure else ""
+            return f"the server does not speak the websocket protocol; check the URL{certificate}"
         case _:
             number = getattr(exc, "errno", None)
             return os.strerror(number) if number and number > 0 else str(exc)

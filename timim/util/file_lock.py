@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from .private_files import private_opener, private_tree
+
 __all__ = ["FileLock"]
 
 
@@ -17,14 +19,14 @@ class FileLock:
         self._descriptors: list[int] = []  # one descriptor while the lock is held
 
     def acquire(self) -> None:
-        """Acquire the lock without waiting, and create the file and its folder if they are missing.
+        """Acquire the lock without waiting, and create the file and its folder if they are missing, for their owner only.
 
         Raises:
             BlockingIOError: Another process, or another lock of this one, holds the lock.
             OSError: The file cannot be created.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        private_tree(self._path.parent)
+        descriptor = private_opener(str(self._path), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

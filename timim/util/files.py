@@ -19,6 +19,8 @@ import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
+from .private_files import private_opener
+
 F = TypeVar("F", bound=AsyncBufferedIOBase)
 PIECE_BYTES: Final = 1024 * 1024  # a thread call costs 0.1 ms for each piece, and hashing the piece 0.5 to 2 ms
 
@@ -70,9 +72,12 @@ async def open_for_reading(path: Path) -> AsyncIterator[AsyncBufferedReader]:
 
 
 @asynccontextmanager
-async def open_for_writing(path: Path, mode: Literal["wb", "xb"]) -> AsyncIterator[PieceWriter]:
-    """Open a file for a `PieceWriter`; flush it if the block ends without an exception, and close it in any case."""
-    opening = asyncio.ensure_future(aiofiles.open(path, mode))
+async def open_for_writing(path: Path, mode: Literal["wb", "xb"], *, private: bool = False) -> AsyncIterator[PieceWriter]:
+    """Open a file for a `PieceWriter`; flush it if the block ends without an exception, and close it in any case.
+
+    A new file has the rights that the umask allows, or is for its owner only if it is `private`.
+    """
+    opening = asyncio.ensure_future(aiofiles.open(path, mode, opener=private_opener if private else None))
     file = await _opened(opening)
     writer = PieceWriter(file)
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from .private_files import private_file
+
 __all__ = ["KEY_FILE", "read_address", "read_key", "write_address"]
 
 KEY_FILE = "app.json"  # written at the first start
@@ -31,4 +33,5 @@ def read_address(folder: Path) -> str | None:
 def write_address(folder: Path, url: str) -> None:
     """Write the URL of a server. A server on all interfaces is reached by the address of this machine."""
     reachable = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    private_file(folder / ADDRESS_FILE)
     (folder / ADDRESS_FILE).write_text(json.dumps({"url": reachable}))

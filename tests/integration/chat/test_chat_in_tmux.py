@@ -91,5 +91,8 @@ async def test_a_chat_survives_the_death_of_its_server(tmp_path: Path) -> None:
 
 async def test_a_wrong_signature_is_one_line_and_exit_status_1(tmp_path: Path) -> None:
     async with running_server() as server:
-        async with terminal(server, tmp_path, "--as alice", "--app-id", str(server.app_id), "--sig wrong") as alice:
+        signature = tmp_path / "signature"
+        await asyncio.to_thread(signature.write_text, "wrong")
+        account = ("--as alice", "--app-id", str(server.app_id), "--sig-file", str(signature))
+        async with terminal(server, tmp_path, *account) as alice:
             await alice.sees("timim: ", "exit=1")

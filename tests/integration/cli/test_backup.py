@@ -115,7 +115,7 @@ async def test_a_file_that_is_no_complete_backup_restores_nothing(tmp_path: Path
         "outside": [("../evil", b"x"), *contents.items()],
         "wrong list": [("backup.json", b"[]")],
     }
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir(mode=0o700)
     for name, made in files.items():
         path = tmp_path / f"{name}.tar"
         if isinstance(made, bytes):

@@ -143,7 +143,7 @@ async def test_bad_signatures_are_told_apart(server: RunningServer, tmp_path: Pa
     data = ("--data-dir", str(server.folder))
 
     async def refusal(signature: str) -> str:
-        return (await timim(tmp_path, "send", "bob", "hi", "--as", "alice", "--sig", signature, **app)).refusal
+        return (await timim(tmp_path, "send", "bob", "hi", "--as", "alice", TIMIM_USER_SIG=signature, **app)).refusal
 
     assert "malformed (code 70003)" in await refusal("nonsense")
     (server.folder / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "{server.secret_key}"}}')

@@ -139,6 +139,23 @@ async def test_a_client_trusts_the_authority_of_its_ssl_context() -> None:
         await send_file(client_of(server, url, ssl=trusting))
 
 
+async def test_a_client_shows_its_own_certificate() -> None:
+    authority = trustme.CA()
+    private, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(private)
+    authority.configure_trust(private)
+    private.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(trusting)
+    async with tls_terminator(private) as front, running_server(public_url=f"https://127.0.0.1:{front.port}") as server:
+        front.target = urlsplit(server.url).netloc
+        await server.add_users("bob")
+        url = f"wss://127.0.0.1:{front.port}"
+        with pytest.raises(ConnectionFailed, match="give the client certificate that the server requires with ssl="):
+            await try_login(client_of(server, url, ssl=trusting))
+        authority.issue_cert("alice@example.com").configure_cert(trusting)
+        await send_file(client_of(server, url, ssl=trusting))
+
+
 @pytest.mark.parametrize(
     "url, tls, error",
     [

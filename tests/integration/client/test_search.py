@@ -159,8 +159,8 @@ async def test_the_command_line_searches(server: RunningServer, tmp_path: Path) 
         await alice.c2c("bob").send("三月的发票")
     sig = timim.sign_user(server.app_id, server.secret_key, "alice")
     given = ["search", "发票", "--in", "bob", "--as", "alice", "--url", server.faults.url, "--app-id", str(server.app_id)]
-    kept = ("--sig", sig, "--kept", str(tmp_path))
-    result = await asyncio.to_thread(CliRunner().invoke, app, [*given, *kept])
+    kept = ("--kept", str(tmp_path))
+    result = await asyncio.to_thread(CliRunner(env={"TIMIM_USER_SIG": sig}).invoke, app, [*given, *kept])
     assert result.exit_code == 0, result.output
     assert "三月的发票" in result.output
     assert "complete" in result.output

@@ -110,5 +110,5 @@ async def test_an_impossible_option_is_one_clear_line(server: RunningServer, tmp
     assert "peers and groups are both 0" in await refusal("--peers", "0")
     assert "storms must cut 1 to 100 clients" in await refusal("--storm", "101")
     assert "cannot connect to ws://127.0.0.1:1" in await refusal(TIMIM_URL="ws://127.0.0.1:1")
-    assert "code 7000" in await refusal("--key", "another key")
+    assert "code 7000" in await refusal(TIMIM_SECRET_KEY="another key")
     assert "no app key in" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")

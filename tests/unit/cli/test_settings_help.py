@@ -15,6 +15,8 @@ VALUES = {
     "app_id": "1400000007",
     "blobs": "file:///srv/content",
     "devices": "one",
+    "log_level": "info",
+    "trusted_proxies": "10.0.0.0/8",
     "push_url": "http://127.0.0.1:9/push",
     "webhook_commands": "State.StateChange",
     "webhook_url": "http://127.0.0.1:9/hook",

@@ -18,6 +18,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from ...errors import MediaGone, StorageError
 from ...util.outage import OutageLog
+from ...util.private_files import FILE_MODE, FOLDER_MODE, private_tree
 from ..settings import Settings
 
 log = logging.getLogger("timim.server")
@@ -28,9 +29,10 @@ GONE = (FileNotFoundError, obstore.exceptions.NotFoundError)
 class BlobStore:
     """Store of the parts of objects. Each method raises StorageError if the folder or the bucket fails."""
 
-    def __init__(self, store: LocalStore | MemoryStore | S3Store, *, folder: Path | None = None) -> None:
+    def __init__(self, store: LocalStore | MemoryStore | S3Store, *, folder: Path | None = None, private: bool = False) -> None:
         self._store = store
         self._folder = folder
+        self._private = private  # each part is for the owner of the process only
         self._outage = OutageLog(log, f"the media store {folder}" if folder else "the media store")
 
     @classmethod
@@ -53,7 +55,10 @@ class BlobStore:
             return cls(store)
         if content.folder is None:
             return cls(MemoryStore())
-        return cls(LocalStore(str(content.folder), mkdir=True, automatic_cleanup=True), folder=content.folder)
+        if not settings.blobs:  # a folder that the setting names may be that of other gateways, with other rights
+            private_tree(content.folder)
+        store_of_folder = LocalStore(str(content.folder), mkdir=True, automatic_cleanup=True)
+        return cls(store_of_folder, folder=content.folder, private=not settings.blobs)
 
     async def put(self, object: str, offset: int, data: bytes) -> None:
         """Store a part, which is durable after `sync`.
@@ -77,7 +82,7 @@ class BlobStore:
             return
         folder = self._folder / object
         try:
-            await asyncio.to_thread(_sync, folder if offset is None else folder / f"{offset:015d}")
+            await asyncio.to_thread(_sync, folder if offset is None else folder / f"{offset:015d}", self._private)
         except OSError as exc:
             raise self._failure(f"cannot sync upload {object} to disk", exc) from exc
 
@@ -177,9 +182,11 @@ async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(chunks, None)
 
 
-def _sync(path: Path) -> None:
+def _sync(path: Path, private: bool) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        if private:
+            os.fchmod(descriptor, FOLDER_MODE if path.is_dir() else FILE_MODE)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -18,7 +18,7 @@ from typing import Protocol
 from ...errors import EmptyFile, InvalidArgument, MediaGone, RateLimited, TooLarge, UploadFailed
 from ...protocol.media import UUID, BeginUpload
 from ..settings import Settings
-from ..store.base import Blob, MediaStore, Upload
+from ..store.base import Blob, MediaStore, Upload, UploadLimits
 from .blob_store import BlobStore
 from .body_receiver import BodyReceiver
 
@@ -75,7 +75,7 @@ class Uploads:
             InvalidArgument: A field of `asked` is malformed.
             EmptyFile: The size is 0.
             TooLarge: The size is over the limit of its kind.
-            RateLimited: The account has too many unfinished uploads.
+            RateLimited: The account has too many unfinished uploads, or too much content that no message refers to.
             StorageError: The store failed.
         """
         limit = self._limit(asked.kind)
@@ -89,9 +89,7 @@ class Uploads:
             raise TooLarge(f"Size is {asked.size} bytes; the limit for {asked.kind} is {limit}")
         await self._take_over(user, asked.upload)
         wanted = Upload(uuids.uuid4().hex, asked.hash, asked.size)
-        found = await self._store.begin(
-            user, asked.upload, wanted, now=int(self._now()), open_limit=self._settings.media_open_uploads
-        )
+        found = await self._store.begin(user, asked.upload, wanted, now=int(self._now()), limits=self._upload_limits())
         if isinstance(found, Blob):
             return UploadProgress(found.size, found)
         parts = await self._blobs.parts(found.object) if found is not wanted else []
@@ -166,9 +164,7 @@ class Uploads:
         known = await self._store.readable(uuid, user)
         if known is not None:
             return known  # a retry of a complete upload whose reply was lost
-        begun = await self._store.begin(
-            user, uuid, Upload(uuids.uuid4().hex, "", limit), now=now, open_limit=self._settings.media_open_uploads
-        )
+        begun = await self._store.begin(user, uuid, Upload(uuids.uuid4().hex, "", limit), now=now, limits=self._upload_limits())
         assert isinstance(begun, Upload)
         receiver = self._register_receiver(user, uuid)
         try:
@@ -231,6 +227,11 @@ class Uploads:
         self._hashes.pop(object, None)
         await self._blobs.delete(object)
         await self._store.confirm_deleted(object)
+
+    def _upload_limits(self) -> UploadLimits:
+        settings = self._settings
+        since = int(self._now() - settings.media_grace_s)
+        return UploadLimits(settings.media_open_uploads, settings.media_unnamed_bytes, since)
 
     def _limit(self, kind: str) -> int:
         limits = self._settings.media_limits

@@ -7,7 +7,6 @@ import socket as sockets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
-from functools import partial
 from typing import cast
 
 import uvicorn
@@ -20,6 +19,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from .peer_transport import PeerGuard
+from .tls import HANDSHAKE_S, ServerTls
 
 __all__ = ["HttpServer"]
 
@@ -29,12 +29,12 @@ KEEP_ALIVE_S = 5.0  # for the first byte of the next request
 class HttpServer(uvicorn.Server):
     """Uvicorn server with protocols that bound each connection, which leaves the signals of the process to its caller."""
 
-    def __init__(self, settings: Settings, routes: Sequence[BaseRoute], metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, routes: Sequence[BaseRoute], metrics: Metrics, tls: ServerTls | None = None) -> None:
         self._guard = PeerGuard(settings, metrics)
+        self._tls = tls
         super().__init__(
             uvicorn.Config(
                 _dated(Starlette(routes=routes)),
-                http=cast("type[asyncio.Protocol]", partial(PeerHttpProtocol, guard=self._guard)),
                 ws=PeerWebSocketProtocol,
                 ws_max_size=settings.max_frame_bytes,
                 ws_per_message_deflate=False,
@@ -44,10 +44,30 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 timeout_keep_alive=cast("int", min(KEEP_ALIVE_S, settings.request_head_s or KEEP_ALIVE_S)),
                 date_header=False,  # `_dated` adds it
+                proxy_headers=False,  # `PeerHttpProtocol` reads them, before it counts connections
             )
         )
+        self.servers: list[asyncio.Server] = []
         self._serving: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
+
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        """Listen, with a time limit for TLS handshakes."""
+        await self.lifespan.startup()
+        for listener in sockets or []:
+            server = await asyncio.get_running_loop().create_server(
+                self._create_protocol,
+                sock=listener,
+                ssl=self._tls.context if self._tls else None,
+                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+                ssl_shutdown_timeout=self._guard.settings.close_s if self._tls else None,
+                backlog=self.config.backlog,
+            )
+            self.servers.append(server)
+        self.started = True
+
+    def _create_protocol(self) -> PeerHttpProtocol:
+        return PeerHttpProtocol(self.config, self.server_state, self.lifespan.state, self._guard)
 
     async def main_loop(self) -> None:
         """Wait for `stop`; the loop of uvicorn wakes ten times a second, also when nothing happens."""

@@ -16,6 +16,7 @@ from websockets.frames import Frame
 
 from ..settings import Settings
 from .peer_transport import PeerGuard, PeerTransport
+from .trusted_proxies import read_proxy_header, scheme_of
 
 __all__ = ["PeerHttpProtocol", "PeerWebSocketProtocol"]
 
@@ -55,15 +56,21 @@ class PeerHttpProtocol(HttpToolsProtocol):
         self.app_state["peer"] = peer
         self.app_state["guard"] = self._guard
         super().connection_made(peer)
-        if peer.admit(self.client[0] if self.client else ""):
-            peer.expect_request(self._settings.request_head_s)
+        self._address = self.client[0] if self.client else ""
+        self._is_proxied = self._address in self._guard.proxies
+        self._proxy_header = b"" if self._is_proxied and self._settings.proxy_protocol else None
+        peer.expect_request(self._settings.request_head_s)
+        if not self._is_proxied:
+            peer.admit(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._proxy_header is not None:
+            data = self._read_proxy_header(data)
+        if self.transport.is_closing() or not data:
             return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
@@ -92,6 +99,8 @@ class PeerHttpProtocol(HttpToolsProtocol):
         self._head_bytes = None
         self._framing_bytes = 0
         self.transport.expect_nothing()
+        if not self._admit_client():
+            return
         if len(self.pipeline) >= PIPELINED_REQUESTS:
             self._refuse(TOO_MANY)
         else:
@@ -116,6 +125,39 @@ class PeerHttpProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.transport.recount()
         super().resume_writing()
+
+    def _admit_client(self) -> bool:
+        """Count the connection for the client that a trusted proxy names, and return False if the client has too many."""
+        if self._is_proxied:
+            named = self._guard.proxies.client_of(self.headers)
+            if named:
+                self._guard.note_proxy()
+            host = named or self._address
+            if not self.transport.admit_client((host, 0)):
+                return False
+            self.scope["client"] = (host, 0)
+            if scheme := scheme_of(self.headers):
+                self.transport.is_secure = scheme == "https"
+                self.scope["scheme"] = scheme
+        return True
+
+    def _read_proxy_header(self, data: bytes) -> bytes:
+        """Take the PROXY header from the beginning of a connection, and return the bytes that follow."""
+        assert self._proxy_header is not None
+        self._proxy_header += data
+        try:
+            header = read_proxy_header(self._proxy_header)
+        except ValueError as exc:
+            self.transport.cut(f"it is a trusted proxy, but {exc}", "slow request")
+            return b""
+        if header is None:
+            return b""
+        rest, self._proxy_header = self._proxy_header[header.size :], None
+        if header.client is not None:
+            self._is_proxied = False
+            if self.transport.admit_client(header.client):
+                self.client = header.client
+        return rest
 
     def _count_field(self, size: int) -> None:
         self._field_bytes += size
@@ -147,6 +189,10 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.debug = False  # at DEBUG the library logs the beginning and the end of each frame, and so messages
         self._empty_frames = 0.0  # frames without content, less what the rate allows
         self._counted_at = self.loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.scheme = "wss" if self.transport.is_secure else "ws"
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport.lost()

@@ -18,9 +18,12 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any
 
+from ...util.rare_log import RareLog
 from ..metrics import Metrics
 from ..sessions.waiting_bytes import WaitingBytes
 from ..settings import Settings
+from .exposure import PROXY_WITHOUT_PUBLIC_URL
+from .trusted_proxies import TrustedProxies
 
 log = logging.getLogger("timim.server")
 RECOUNT_BYTES = 256 * 1024  # written since the last exact count; counting costs a walk over the buffer
@@ -39,14 +42,16 @@ class PeerGuard:
             total_limit=settings.total_waiting_bytes,
         )
         metrics.waiting_bytes.set_function(lambda: self.waiting.total)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self._cuts = metrics.cut_connections
         self._loop = asyncio.get_running_loop()
         shortest = min(limit for limit in (settings.least_rate_s, settings.request_head_s, settings.close_s, 1e9) if limit > 0)
         self._tick_s = min(LONGEST_TICK_S, shortest / TICKS)
+        self._proxy_noted = False
         self._watched: set[PeerTransport] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._of_address: Counter[str] = Counter()
-        self._crowded: set[str] = set()  # addresses at their limit, each logged once
+        self.log = RareLog(log, every_s=10.0)  # a flood of connections must not become a flood of lines
 
     def now(self) -> float:
         return self._loop.time()
@@ -72,9 +77,8 @@ class PeerGuard:
         for name, limit in ((host, settings.connections_per_address), (subnet, settings.connections_per_subnet)):
             if 0 < limit <= self._of_address[name]:
                 self.count_cut("crowded")
-                if name not in self._crowded:
-                    self._crowded.add(name)
-                    log.warning("%s has %s connections, which is the limit; more of them are cut", name, limit)
+                hint = "if it is a proxy, name it in trusted_proxies"
+                self.log.write(logging.WARNING, name, f"{name} has {limit} connections, which is the limit; {hint}")
                 return False
         self._of_address[host] += 1
         self._of_address[subnet] += 1
@@ -84,9 +88,14 @@ class PeerGuard:
         """End the count of a connection that was admitted."""
         for name in (host, subnet_of(host)):
             self._of_address[name] -= 1
-            self._crowded.discard(name)
             if not self._of_address[name]:
                 del self._of_address[name]
+
+    def note_proxy(self) -> None:
+        """Warn once if a proxy forwards to a server that does not know the address of the proxy."""
+        if not (self.settings.public_url or self._proxy_noted):
+            self._proxy_noted = True
+            log.warning("%s", PROXY_WITHOUT_PUBLIC_URL)
 
     def count_cut(self, reason: str) -> None:
         """Count a connection that was cut; `reason` is one of a closed set."""
@@ -105,7 +114,8 @@ class PeerTransport(asyncio.Transport):
     Attributes:
         bytes: Count of all bytes that wait for this peer.
         unsent: Number of bytes that the socket has not accepted; too high by what it accepted since the last count.
-        host: Address of the peer.
+        host: Address of the client, which a trusted proxy names for its connections; empty until it is known.
+        is_secure: The client uses TLS, to this server or to a trusted proxy.
     """
 
     def __init__(self, transport: asyncio.Transport, guard: PeerGuard) -> None:
@@ -116,6 +126,8 @@ class PeerTransport(asyncio.Transport):
         self.bytes = guard.waiting.open(self._abort)
         self.unsent = 0
         self.host = ""
+        self.is_secure = bool(transport.get_extra_info("sslcontext"))
+        self._client = ("", 0)
         self._written = 0
         self._uncounted = 0
         self._window_end = inf
@@ -125,12 +137,23 @@ class PeerTransport(asyncio.Transport):
         self._lost = False
 
     def admit(self, host: str) -> bool:
-        """Count the connection for its address; a connection over the limit is cut."""
+        """Count the connection for the address of its client; a connection over the limit is cut."""
+        if host == self.host:
+            return True
+        if self.host:  # a proxy sends the request of another client
+            self._guard.release(self.host)
+            self.host = ""
         if not self._guard.admit(host):
+            self.bytes.close()
             self._reset()
             return False
         self.host = host
         return True
+
+    def admit_client(self, client: tuple[str, int]) -> bool:
+        """Count the connection for a client that a trusted proxy names."""
+        self._client = client
+        return self.admit(client[0])
 
     def expect_request(self, limit_s: float) -> None:
         """Cut the connection unless the head of a request arrives within `limit_s`; 0 sets no limit."""
@@ -223,17 +246,19 @@ class PeerTransport(asyncio.Transport):
 
     def _abort(self, reason: str, label: str = "waiting bytes") -> None:
         self._guard.count_cut(label)
-        log.info("cut a connection of %s: %s", self.host or "an unknown address", reason)
+        self._guard.log.write(logging.INFO, label, f"cut a connection of {self.host or 'an unknown address'}: {reason}")
         self._reset()
 
     def _reset(self) -> None:
         try:  # the kernel discards its bytes too, and the peer learns of the end at once
-            self.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
         except (OSError, AttributeError):
             pass  # the socket is closed already
         self._transport.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if self._client[0] and name in ("socket", "peername"):  # uvicorn asks the socket first
+            return self._client if name == "peername" else default
         return self._transport.get_extra_info(name, default)
 
     def is_closing(self) -> bool:

@@ -12,16 +12,18 @@ from dataclasses import replace
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...errors import AuthError, ProtocolError, ServerRefused, TimimError
+from ...errors import AuthError, ProtocolError, RateLimited, ServerRefused, TimimError
 from ...ids import checked_user_id
 from ...protocol import session as status
 from ...protocol.codec import Reply, decode, encode
 from ...protocol.frames import Frame, Head, decode_frames, encode_frame
-from ...protocol.messages import REPLY_TOO_LONG
+from ...protocol.messages import REPLY_TOO_LONG, SENDS
+from ...protocol.pacing import RATE_CODE
 from ...util.failpoints import failpoint
 from ..bus.base import LoginAnnouncement
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
 from ..integrations.service import Integrations
+from ..messaging.request_limits import FairShares, RequestLimits
 from ..sessions.auth import Auth
 from ..sessions.device_slots import DeviceSlots, known_platform
 from ..sessions.session import (
@@ -43,17 +45,31 @@ _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART}
 _CLOSE_CODES |= dict.fromkeys((LOST_DEVICE_SLOT, SIGNATURE_ENDED, SIGNATURE_REVOKED, ADMIN_ENDED), POLICY)
 
 
+REFUSED_PAUSE_S = 1.0  # a session with refused requests is not read for this time, so that a flood costs next to nothing
+OUT_OF_ORDER_S = 0.1  # until a client may begin again, if its rate is not what refuses its messages
+FRAMES_AT_ONCE = 32  # of one websocket message, before other sessions have their turn
+
+
 class WebSocketEndpoint:
     """The endpoint that all clients connect to."""
 
     def __init__(
-        self, services: Services, handlers: HandlerRegistry, auth: Auth, device_slots: DeviceSlots, integrations: Integrations
+        self,
+        services: Services,
+        handlers: HandlerRegistry,
+        auth: Auth,
+        device_slots: DeviceSlots,
+        integrations: Integrations,
+        limits: RequestLimits,
+        shares: FairShares,
     ) -> None:
         self._services = services
         self._handlers = handlers
         self._auth = auth
         self._device_slots = device_slots
         self._integrations = integrations
+        self._limits = limits
+        self._shares = shares
         self._draining = False
         self._answers: dict[asyncio.Task[None], Session] = {}
         self._served: set[asyncio.Task[None]] = set()  # tasks that serve a session, until its socket is closed
@@ -220,7 +236,10 @@ class WebSocketEndpoint:
                 except ProtocolError as exc:
                     session.close(exc.info, code=PROTOCOL)
                     return
-                for frame in frames:
+                over = self._limits.charge(session.user, len(frames), len(message))
+                for number, frame in enumerate(frames, 1):
+                    if number % FRAMES_AT_ONCE == 0 and self._shares.contended:
+                        await asyncio.sleep(0)
                     name = frame.head.servcmd
                     if session.client.batch and not session.follows(frame.head.seq):
                         continue
@@ -232,12 +251,21 @@ class WebSocketEndpoint:
                     elif name == status.LOGOUT.name:
                         session.reply(self._frame(frame.head, await self._log_out(session)))
                         session.close(LOGGED_OUT)
+                    elif name == status.RESUME_SENDS.name:
+                        session.sends_refused = False
+                        session.reply(self._frame(frame.head, _OK))
+                    elif over is not None or (session.sends_refused and name in SENDS):
+                        session.sends_refused |= name in SENDS and session.client.batch
+                        session.reply(self._frame(frame.head, encode(error_reply(over or _OUT_OF_ORDER))))
                     else:
                         await slots.acquire()
                         await session.reserve(reserved := self._handlers.reply_bytes(name))
+                        await self._shares.enter(session.user)
                         answer = asyncio.create_task(self._answer(context, session, frame, slots, reserved))
                         self._answers[answer] = session
                         answer.add_done_callback(self._answers.pop)
+                if over is not None:
+                    await asyncio.sleep(min(REFUSED_PAUSE_S, over.retry_after or 0.0))
         except ProtocolError as exc:
             session.close(exc.info, code=PROTOCOL)
         except TimeoutError:
@@ -270,6 +298,7 @@ class WebSocketEndpoint:
         finally:
             session.release(reserved)
             slots.release()
+            self._shares.leave(session.user)
 
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():
@@ -323,4 +352,9 @@ async def _receive(socket: WebSocket) -> bytes:
 
 
 _OK = encode(Reply())
+_OUT_OF_ORDER = RateLimited(
+    "an earlier message was refused by a rate limit; send timeline.resume_sends, and the refused messages again",
+    code=RATE_CODE,
+    retry_after=OUT_OF_ORDER_S,
+)
 _NOT_LOGGED_IN = error_reply(AuthError("the connection is not logged in; send a login first", code=6014))

@@ -65,7 +65,7 @@ async def main():
         await client.c2c("bob").send("hello")
 
 asyncio.run(main())""")
-_COMMAND = Template("timim tail --as alice --url $url --app-id $app_id --sig ...")
+_COMMAND = Template("timim tail --as alice --url $url --app-id $app_id --sig-file -")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "cache-control": "no-store",
@@ -126,7 +126,8 @@ class WelcomeEndpoint:
         host = request.headers.get("host", "")
         if self._public_url:
             return self._public_url.replace("http", "ws", 1)
-        return f"ws://{host}" if _HOST.match(host) else self._url
+        secure = "s" if request.url.scheme == "https" else ""
+        return f"ws{secure}://{host}" if _HOST.match(host) else self._url
 
     def _facts(self, url: str) -> list[tuple[str, str]]:
         web = url.replace("ws", "http", 1)

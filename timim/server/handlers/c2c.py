@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import InvalidArgument, NoPermission
+from ...errors import InvalidArgument, NoPermission, RateLimited
 from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
@@ -41,7 +41,12 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
     """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
     outgoing = c2c_message(context, body)
     key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
-    posted = await context.services.poster.post(outgoing, key)
+    try:
+        posted = await context.services.poster.post(outgoing, key)
+    except RateLimited:
+        if context.session is not None:
+            context.session.sends_refused = context.session.client.batch
+        raise
     return wire.SendC2CReply(
         msg_time=posted.time,
         msg_seq=outgoing.msg_seq,

@@ -13,7 +13,7 @@ from ...protocol import session, tencent_events
 from ...protocol.codec import Reply, encode
 from ...protocol.conversation_list import TYPE_C2C, TYPE_GROUP
 from ..bus.base import Event
-from ..store.base import ConversationChange, UserConversation, c2c_timeline, group_timeline, system_timeline
+from ..store.base import ConversationChange, SettingLimits, UserConversation, c2c_timeline, group_timeline, system_timeline
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
@@ -36,13 +36,18 @@ async def change(
 
     Raises:
         NotAMember: The caller is not in the group.
+        UnknownUser: There is no such account.
+        LimitReached: The caller has too many drafts, or conversations with settings.
     """
-    services = context.services
+    services, settings = context.services, context.services.settings
     if group_id:
         timeline = group_timeline(checked_group_id(group_id))
     else:
-        timeline = system_timeline(context.user) if system else c2c_timeline(context.user, checked_user_id(peer))
-    changed = await services.store.conversations.change(context.user, timeline, wanted, time=services.now())
+        if not system:
+            await services.entities.account(checked_user_id(peer))
+        timeline = system_timeline(context.user) if system else c2c_timeline(context.user, peer)
+    limits = SettingLimits(settings.drafts_per_user, settings.marked_conversations)
+    changed = await services.store.conversations.change(context.user, timeline, wanted, time=services.now(), limits=limits)
     if changed is None:
         raise NotAMember(f"{context.user!r} is not in group {group_id!r}")
     now, applied = changed

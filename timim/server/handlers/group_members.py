@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import UnknownUser
+from ...errors import Blacklisted, TimimError, UnknownUser
 from ...ids import checked_user_id
 from ...protocol import group_members as wire
 from ...protocol.codec import Reply
@@ -13,7 +13,7 @@ from ..social import group_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import StoredAccount, StoredGroup
-from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of
+from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of, require_unblocked
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
@@ -51,24 +51,34 @@ async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.Add
     """Add members to a group, or request the admins' approval."""
     if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
         raise bad(f"MemberList must have 1 to {MEMBERS_AT_ONCE} members, not {len(body.members)}", code=10037)
-    accounts: dict[str, StoredAccount | None] = {}
+    accounts: dict[str, StoredAccount] = {}
+    failed: dict[str, TimimError] = {}
     for new in body.members:
         try:
-            accounts[new.account] = await context.services.entities.account(checked_user_id(new.account))
-        except UnknownUser:
-            accounts[new.account] = None
+            account = await context.services.entities.account(checked_user_id(new.account))
+            await require_unblocked(context, account.user_id)
+            accounts[new.account] = account
+        except (UnknownUser, Blacklisted) as exc:
+            failed[new.account] = exc
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     there = {user for user in accounts if user in group.members}
-    known = [account for account in accounts.values() if account is not None]
     limit = context.services.settings.group_members
-    changeset, at_once = group_rules.invited(actor, group, known, limit, silent=context.admin and bool(body.silence))
+    silent = context.admin and bool(body.silence)
+    changeset, at_once = group_rules.invited(actor, group, list(accounts.values()), limit, silent=silent)
     await context.services.changesets.apply(changeset)
-    done = wire.ADDED if at_once else wire.PENDING
-    results = {
-        user: wire.ALREADY_MEMBER if user in there else done if account else wire.FAILED for user, account in accounts.items()
-    }
-    return wire.AddMembersReply(members=[wire.AddMemberResult(account=user, result=result) for user, result in results.items()])
+    results: dict[str, wire.AddMemberResult] = {}
+    for new in body.members:
+        result = results[new.account] = wire.AddMemberResult(account=new.account)
+        if (error := failed.get(new.account)) is not None:
+            result.code, result.info = error.code, error.info
+        elif new.account in there:
+            result.result = wire.ALREADY_MEMBER
+        elif at_once and (context.admin or not accounts[new.account].asked_before_groups):
+            result.result = wire.ADDED
+        else:
+            result.result = wire.PENDING
+    return wire.AddMembersReply(members=list(results.values()))
 
 
 @HANDLERS.serve(wire.DELETE_MEMBERS)

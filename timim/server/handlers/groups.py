@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
-from ...errors import InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
+from ...errors import Blacklisted, InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
 from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
 from ...protocol import groups as wire
 from ...protocol import messages
@@ -33,7 +33,7 @@ from ..social.group_permissions import (
     require,
 )
 from ..social.group_rules import Actor, merged
-from ..store.base import Member, StoredGroup, group_timeline
+from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
 from .c2c import sender_of
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
@@ -54,6 +54,16 @@ PRIORITIES = ("High", "Normal", "Low", "Lowest")
 async def actor_of(context: RequestContext) -> Actor:
     """Return the caller as an actor for the rules of groups."""
     return Actor(await context.services.entities.account(context.user), int(context.services.now()), admin=context.admin)
+
+
+async def require_unblocked(context: RequestContext, user: str) -> None:
+    """Check that a user whom the caller adds to a group has not blocked the caller.
+
+    Raises:
+        Blacklisted: The user has blocked the caller (20007).
+    """
+    if not context.admin and context.user in (await context.services.entities.relationships(user)).blocked:
+        raise Blacklisted(f"{context.user!r} is on the blacklist of {user!r}, and cannot add this user to a group")
 
 
 def bad(text: str, code: int = 10004) -> InvalidArgument:
@@ -109,14 +119,23 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
     actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
+    if not context.admin and (owned := await context.services.store.groups.owned(owner)) >= (
+        quota := context.services.settings.groups_per_owner
+    ):
+        raise LimitReached(f"{owner!r} owns {owned} groups; the limit is {quota}; dissolve one", code=10014)
     members = {checked_user_id(owner): Member(OWNER, joined=actor.now)} if owner else {}
+    asked: list[StoredAccount] = []
     for new in body.members:
         user = checked_user_id(new.account)
-        await context.services.entities.account(user)
+        account = await context.services.entities.account(user)
+        await require_unblocked(context, user)
         role = new.role if context.admin and new.role else MEMBER
         if role not in (ADMIN, MEMBER):
             raise bad(f"Role must be {ADMIN} or {MEMBER}, not {role!r}")
-        members.setdefault(user, Member(role, joined=actor.now))
+        if account.asked_before_groups and user not in members and not context.admin:
+            asked.append(account)
+        else:
+            members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
         raise LimitReached(f"the group would have {len(members)} members; its limit is {body.max_members or limit}", code=10014)
     try:
@@ -138,6 +157,9 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
         custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
     )
     await context.services.changesets.apply(group_rules.created(actor, group))
+    if asked:
+        group = await context.services.entities.group(group_id)
+        await context.services.changesets.apply(group_rules.asked(actor, group, asked))
     return wire.CreateGroupReply(group_id=group_id, type=body.type)
 
 

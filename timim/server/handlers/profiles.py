@@ -97,6 +97,8 @@ def _with(account: StoredAccount, tag: str, value: str) -> StoredAccount:
                 f"{tag} must be {wire.ALLOW_ANY}, {wire.NEED_CONFIRM} or {wire.DENY_ANY}, not {value[:40]!r}", code=PARAMETERS
             )
         return replace(account, allow_type=value)
+    if tag == wire.GROUP_INVITES and value not in ("", wire.ALLOW_ANY, wire.NEED_CONFIRM):
+        raise InvalidArgument(f"{tag} must be {wire.ALLOW_ANY} or {wire.NEED_CONFIRM}, not {value[:40]!r}", code=PARAMETERS)
     if tag in wire.DETAILS:
         return replace(account, details=_set(account.details, tag, value))
     key = tag.removeprefix(wire.CUSTOM)

@@ -21,6 +21,7 @@ from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...protocol.codec import Body, Command, Door, Reply, decode, encode
 from ...protocol.raw_json import check_utf8
 from ...util.failpoints import failpoint
+from ...util.rare_log import RareLog
 from ..bus.base import Bus
 from ..content.downloads import Downloads
 from ..messaging.actions import ActionPoster
@@ -35,12 +36,14 @@ from ..social.apply import ChangesetApplier
 from ..social.cached_reads import CachedReads
 from ..social.entity_cache import EntityCache
 from ..store.base import StaleRead, Store
+from ..store.failures import is_disk_full
 
 log = logging.getLogger("timim.server")
 SMALL_REPLY_BYTES = 4096
 ATTEMPTS_LIMIT = 20  # about 3 s, enough for several nodes that change one group at the same time
 STALE_WAIT_S, STALE_WAIT_LIMIT_S = 0.005, 0.3
 _random = random.Random()
+_store_log = RareLog(log, every_s=60.0)  # a store that fails refuses thousands of requests a second
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
@@ -225,8 +228,11 @@ def error_reply(exc: TimimError) -> Reply:
     """Return the reply that reports an exception."""
     code, info = exc.code, exc.info
     if isinstance(exc, StorageError):
-        log.warning("a request failed because of the store: %s", exc)
-        code, info = ServerFault.code, "the server's store is unavailable; nothing was stored, try again later"
+        full = is_disk_full(exc)
+        kind = "a full disk" if full else "the store"
+        _store_log.write(logging.WARNING, kind, f"requests fail because of {kind}: {exc}")
+        reason = "the server's disk is full" if full else "the server's store is unavailable"
+        code, info = ServerFault.code, f"{reason}; nothing was stored, try again later"
     return Reply(
         action_status="FAIL",
         error_code=code or ServerFault.code,

@@ -13,6 +13,8 @@ from ..metrics import Metrics
 from ..social.group_permissions import KINDS, MEMBER, Permission, require
 from ..store.base import Relationships, StoredGroup
 from .rate_limiter import GroupRateLimiter
+from .request_limits import rate_refusal
+from .strangers import StrangerLimit
 from .validation import MessageValidator, OutgoingMessage
 
 TARGETABLE = frozenset({"Work", "Public", "Meeting"})  # types of groups in which a message can go to some members
@@ -26,6 +28,7 @@ class Admission:
         now: The server's clock, in seconds since 1970.
         friends_only: Refuse C2C messages between users who are not friends.
         rates: Rate limit of groups; None for no limit.
+        strangers: Rate limit of messages to strangers; None for no limit.
         receipt_members: Maximum number of members of a group whose messages can request receipts.
     """
 
@@ -36,16 +39,27 @@ class Admission:
         now: Callable[[], float],
         friends_only: bool = False,
         rates: GroupRateLimiter | None = None,
+        strangers: StrangerLimit | None = None,
         receipt_members: int = 200,
     ) -> None:
         self._metrics = metrics
         self._now = now
         self._friends_only = friends_only
         self._rates = rates if rates is not None else GroupRateLimiter(0, 1)
+        self._strangers = strangers
         self._receipt_members = receipt_members
 
+    def needs_look_up(self, sender: str) -> bool:
+        """Return True if `look_up` must be called before `check_c2c`."""
+        return self._strangers is not None and self._strangers.is_exhausted(sender)
+
+    async def look_up(self, sender: str, receiver: str) -> None:
+        """Find out whether the receiver has written to the sender. Raises StorageError."""
+        if self._strangers is not None:
+            await self._strangers.find_out(sender, receiver)
+
     def check_c2c(self, sender: str, receiver: str, relationships: Relationships) -> None:
-        """Check a C2C message.
+        """Check a C2C message, and count it in the rate of the sender's messages to strangers.
 
         Args:
             sender: The sender.
@@ -55,6 +69,7 @@ class Admission:
         Raises:
             Blacklisted: The sender is on the receiver's blacklist.
             NotFriends: Only friends may send C2C messages, and the two users are none.
+            RateLimited: The sender writes to too many strangers (60007); `retry_after` is the time until one is accepted.
         """
         if sender in relationships.blocked:
             raise Blacklisted(f"{sender!r} is on the blacklist of {receiver!r}", code=20007)
@@ -63,6 +78,9 @@ class Admission:
             if not (listed and lists):
                 code = 20011 if listed else 20010 if lists else 20009
                 raise NotFriends(f"{sender!r} and {receiver!r} are not friends; add each other first", code=code)
+        if self._strangers is not None and (wait_s := self._strangers.admit(sender, receiver, relationships, self._now())):
+            self._metrics.rate_limited.labels("strangers").inc()
+            raise rate_refusal(f"{sender!r} sends too many messages to users who did not answer", wait_s)
 
     def check_group(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
         """Check a message to a group, and count it in the rate of the group.

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ...errors import ServerRefused
-from ...ids import ConversationKey
+from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import EntryPayload, MentionItem, MessageControl, encode_payload, render_entry, render_online
 from ...protocol.media import MediaRef
 from ...protocol.messages import SenderInfo
@@ -136,6 +136,8 @@ class MessagePoster:
         outgoing, place = posting.outgoing, posting.place
         while True:
             async with place:
+                if self._rules.admission.needs_look_up(outgoing.sender) and key.type is ConversationType.C2C:
+                    await self._rules.admission.look_up(outgoing.sender, key.peer)
                 sender, destination = await self._resolve(outgoing, key)
                 webhook = self._integrations.before_send
                 if (

@@ -74,6 +74,8 @@ class Session:
     """One logged-in device.
 
     Attributes:
+        sends_refused: A message was refused by a rate limit. Later messages are refused too, which keeps their order, until the
+            client says that it begins again with the first one.
         refusal: The error that answers each further request: this login has ended, and its socket is about to be closed.
 
     `_out` queues encoded frames and lists of push events. None in the queue skips one push number.
@@ -106,6 +108,7 @@ class Session:
         self.closed_because = ""
         self.close_code = 0  # of the close frame; 0 for the code that belongs to the reason
         self.refusal: AuthError | None = None
+        self.sends_refused = False
         self._expiry: asyncio.TimerHandle | None = None
         self.drain_limit_s = math.inf  # for requests in progress when the session is closed
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -56,6 +56,13 @@ def created(actor: Actor, group: StoredGroup) -> Changeset:
     return changeset
 
 
+def asked(actor: Actor, group: StoredGroup, accounts: Sequence[StoredAccount]) -> Changeset:
+    """Ask users who demand it whether they want to be members of a new group. Raises LimitReached."""
+    changeset = Changeset()
+    _ask(changeset, actor.user, group, accounts, actor.now)
+    return changeset
+
+
 def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_field: str = "") -> tuple[Changeset, bool]:
     """Join the group, or apply to its admins.
 
@@ -84,10 +91,10 @@ def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_fiel
 def invited(
     actor: Actor, group: StoredGroup, accounts: Sequence[StoredAccount], limit: int, *, silent: bool
 ) -> tuple[Changeset, bool]:
-    """Add users who are not members yet, or ask the admins to admit them.
+    """Add users who are not members yet, or ask the admins to admit them. Users who demand to be asked are asked.
 
     Returns:
-        The changeset, and True if the users are members now, False if the invitation must be approved.
+        The changeset, and True if the users who were not asked are members now, False if the invitation must be approved.
 
     Raises:
         NotAMember: The inviting user is not a member.
@@ -109,10 +116,12 @@ def invited(
         return changeset, False
     if not actor.admin:
         require(group, actor.user, Permission.INVITE)
-    if new:
-        _enter(changeset, actor, group, new, limit)
+    at_once = [account for account in new if actor.admin or not account.asked_before_groups]
+    if at_once:
+        _enter(changeset, actor, group, at_once, limit)
         if not silent:
-            changeset.notify(*(group_notice(account.user_id, group, actor.user, GroupNoticeType.INVITED) for account in new))
+            changeset.notify(*(group_notice(one.user_id, group, actor.user, GroupNoticeType.INVITED) for one in at_once))
+    _ask(changeset, actor.user, group, [account for account in new if account not in at_once], actor.now)
     return changeset, True
 
 
@@ -127,15 +136,21 @@ def answered(
         AlreadyMember: The applicant is a member by now.
         LimitReached: The group is full.
     """
-    if not actor.admin:
-        require(group, actor.user, Permission.APPROVE)
     application = group.applications.get(applicant.user_id)
+    answers_itself = inviting and actor.user == applicant.user_id and (application is None or application.consent)
+    if not actor.admin and not answers_itself:
+        require(group, actor.user, Permission.APPROVE)
+        if application is not None and application.consent:
+            raise NoPermission(f"{applicant.user_id!r} demands to be asked before being added; only this user can answer")
     if application is None or bool(application.inviter) != inviting:
         if applicant.user_id in group.members:
             raise AlreadyMember(f"{applicant.user_id!r} is already a member of group {group.group_id!r}")
         text = f"group {group.group_id!r} has no application of {applicant.user_id!r}; it may have been answered"
         raise NoSuchApplication(text, code=10032)
     changeset = Changeset([ch.RemoveGroupApplication(group.group_id, applicant.user_id)])
+    if agree and inviting and applicant.asked_before_groups and not (answers_itself or actor.admin):
+        _ask(changeset, application.inviter, group, [applicant], actor.now)
+        return changeset
     if agree and applicant.user_id not in group.members:
         _enter(changeset, actor, group, [applicant], limit)
     if inviting:
@@ -342,6 +357,17 @@ def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Seq
     facts = [wire.TipMember(account=a.user_id, nick=a.nickname, face_url=a.face_url) for a in accounts]
     content = wire.GroupTipContent(op_type=GroupTipType.JOIN, users=list(members), member_info=facts)
     changeset.notify(tip(group, actor.account, content, len(group.members) + len(members)))
+
+
+def _ask(changeset: Changeset, inviter: str, group: StoredGroup, accounts: Sequence[StoredAccount], now: int) -> None:
+    """Ask users who demand it whether they want to be members. Raises LimitReached."""
+    _check_applications_limit(group, [account.user_id for account in accounts])
+    for account in accounts:
+        application = GroupApplication(inviter, "", now, consent=True)
+        changeset.change(ch.SetGroupApplication(group.group_id, account.user_id, application))
+        about = [account.user_id]
+        asked = group_notice(account.user_id, group, inviter, GroupNoticeType.INVITE_REQUESTED, users=about, msg_key=now)
+        changeset.notify(asked)
 
 
 def _check_applications_limit(group: StoredGroup, users: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 
 from . import changeset, meta, versions
 from .accounts import AccountStore
-from .conversations import ConversationStore
+from .conversations import ConversationStore, SettingLimits
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
 from .entities import (
@@ -52,7 +52,7 @@ from .entries import (
 )
 from .groups import GroupStore
 from .locks import ClusterLocks
-from .media import MediaStore
+from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
 from .mutations import Change, StaleRead
 from .operation import SqlEngine
@@ -83,6 +83,7 @@ __all__ = [
     "ReadVersions",
     "Receipt",
     "Relationships",
+    "SettingLimits",
     "StaleRead",
     "Store",
     "StoredAccount",
@@ -93,6 +94,7 @@ __all__ = [
     "TimelinePage",
     "Unread",
     "Upload",
+    "UploadLimits",
     "UserConversation",
     "VersionCheck",
     "VersionedKind",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
+from ...errors import LimitReached
 from ...protocol.entries import MessageControl, decode_payload
 from . import receipts
 from .entities import UNREAD_LIMIT, ChangedConversation, ConversationChange, Read, Receipt, Unread, UserConversation
@@ -32,6 +34,16 @@ _MENTIONED = (
     "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
     f" WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind IN ({MESSAGE},{UNLISTED}) AND e.sender<>?) AS calls"
 )
+
+
+class SettingLimits(NamedTuple):
+    """The maximum numbers of a user's conversations with a draft, and with any setting that was ever changed."""
+
+    drafts: int
+    conversations: int
+
+
+NO_LIMITS = SettingLimits(1 << 62, 1 << 62)
 
 
 class ConversationStore:
@@ -62,12 +74,17 @@ class ConversationStore:
         """Return the time of the last entry that this user has read, or 0 if there is none."""
         return await self._engine.read(partial(read_time, user, timeline))
 
-    async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: float) -> ChangedConversation | None:
+    async def change(
+        self, user: str, timeline: str, change_: ConversationChange, *, time: float, limits: SettingLimits = NO_LIMITS
+    ) -> ChangedConversation | None:
         """Change the pin, the mute or the draft of a conversation, unless another device has changed the setting later.
 
         Return the state after the change, or None if the user is not a member of that group.
+
+        Raises:
+            LimitReached: The user has as many drafts, or as many conversations with settings, as the limits allow.
         """
-        return await self._engine.write(partial(change, user, timeline, change_, time))
+        return await self._engine.write(partial(change, user, timeline, change_, time, limits))
 
     async def muted(self, user: str, timelines: Sequence[str]) -> list[bool]:
         """Return for each timeline if the user has muted it."""
@@ -201,8 +218,10 @@ def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
     return Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
 
 
-def change(user: str, timeline: str, wanted: ConversationChange, time: float) -> Operation[ChangedConversation | None]:
-    """Change the pin, the mute or the draft. Return None if the user is not a member of that group."""
+def change(
+    user: str, timeline: str, wanted: ConversationChange, time: float, limits: SettingLimits = NO_LIMITS
+) -> Operation[ChangedConversation | None]:
+    """Change the pin, the mute or the draft. Return None if the user is not a member of that group. Raises LimitReached."""
     if not timeline.startswith("group\x1f"):
         yield Execute("INSERT INTO timelines(name) VALUES(?) ON CONFLICT(name) DO NOTHING", (timeline,))
         yield Execute(
@@ -225,6 +244,10 @@ def change(user: str, timeline: str, wanted: ConversationChange, time: float) ->
     made_ms = int(time * 1000) - wanted.age_ms
     applied = {name: value for name, value in _settings_of(wanted).items() if _is_last(changed.get(name), wanted, made_ms)}
     if applied:
+        if not version:
+            yield from _check_count(user, "settings_version>0", limits.conversations, "conversations with settings")
+        if applied.get("draft") and not settings["draft"]:
+            yield from _check_count(user, "draft<>''", limits.drafts, "drafts; remove one")
         settings |= applied
         changed |= dict.fromkeys(applied, (made_ms, wanted.device))
         version += 1
@@ -236,6 +259,12 @@ def change(user: str, timeline: str, wanted: ConversationChange, time: float) ->
     pinned, muted, draft = int(settings["pinned"]), bool(settings["muted"]), str(settings["draft"])
     now = UserConversation(timeline, 0, 0, read, floor, None, 0, peer_read, pinned, muted, draft, version)
     return ChangedConversation(now, bool(applied))
+
+
+def _check_count(user: str, kind: str, limit: int, named: str) -> Operation[None]:
+    row = yield from first_row(f"SELECT count(*) FROM contacts WHERE user_id=? AND {kind}", user)
+    if row is not None and int(row[0]) >= limit:
+        raise LimitReached(f"{user!r} has {row[0]} {named}; the limit is {limit}", code=10014)
 
 
 def _settings_of(wanted: ConversationChange) -> dict[str, int | str]:

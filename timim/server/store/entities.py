@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ...protocol.profiles import GROUP_INVITES, NEED_CONFIRM
 from .entries import StoredEntry
 
 
@@ -28,6 +29,11 @@ class StoredAccount:
     details: dict[str, str] = field(default_factory=dict)
     version: int = 1
 
+    @property
+    def asked_before_groups(self) -> bool:
+        """True if the user demands to be asked before being added to a group."""
+        return self.details.get(GROUP_INVITES) == NEED_CONFIRM
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -43,11 +49,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GroupApplication:
-    """A request to join a group, made by the user, or by `inviter` for the user."""
+    """A request to join a group, made by the user, or by `inviter` for the user.
+
+    With `consent` the user answers it, who demands to be asked before being added to groups; otherwise the group's admins do.
+    """
 
     inviter: str
     wording: str
     time: int
+    consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ class GroupStore:
         """Return the number of groups of these types (all types if there are none), and a page of their ids, sorted."""
         return await self._engine.read(partial(group_page, types, begin, limit))
 
+    async def owned(self, user: str) -> int:
+        """Return the number of groups that a user owns."""
+        return await self._engine.read(partial(owned, user))
+
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return the ids of the groups that a user is in, each with the first seq that the user may see."""
         return await self._engine.read(partial(first_visible_seqs, user))
@@ -85,9 +89,9 @@ def apply(change: ch.GroupChange) -> Operation[None]:
             yield from _remove(group_id, users)
         case ch.SetGroupApplication(group_id, user, application):
             yield Execute(
-                "INSERT INTO group_applications VALUES(?,?,?,?,?) ON CONFLICT(group_id, user_id) DO UPDATE SET"
-                " inviter=excluded.inviter, wording=excluded.wording, time=excluded.time",
-                (group_id, user, application.inviter, application.wording, application.time),
+                "INSERT INTO group_applications VALUES(?,?,?,?,?,?) ON CONFLICT(group_id, user_id) DO UPDATE SET"
+                " inviter=excluded.inviter, wording=excluded.wording, time=excluded.time, consent=excluded.consent",
+                (group_id, user, application.inviter, application.wording, application.time, int(application.consent)),
             )
         case ch.RemoveGroupApplication(group_id, user):
             yield Execute("DELETE FROM group_applications WHERE group_id=? AND user_id=?", (group_id, user))
@@ -102,9 +106,10 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
         for user, role, card, floor, muted, joined, custom in (yield Execute(_MEMBERS, (group_id,)))
     }
     rows = yield Execute(
-        "SELECT user_id, inviter, wording, time FROM group_applications WHERE group_id=? ORDER BY time, user_id", (group_id,)
+        "SELECT user_id, inviter, wording, time, consent FROM group_applications WHERE group_id=? ORDER BY time, user_id",
+        (group_id,),
     )
-    applications = {user: GroupApplication(*rest) for user, *rest in rows}
+    applications = {user: GroupApplication(by, text, time, bool(asks)) for user, by, text, time, asks in rows}
     known_as, type, name, owner, created, version, facts = row
     return StoredGroup(
         known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts)
@@ -114,6 +119,11 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
 def first_visible_seqs(user: str) -> Operation[dict[str, int]]:
     rows = yield Execute("SELECT group_id, floor FROM members WHERE user_id=?", (user,))
     return {group_id: floor for group_id, floor in rows}  # noqa: C416  a row is no pair to mypy
+
+
+def owned(user: str) -> Operation[int]:
+    row = yield from first_row("SELECT count(*) FROM members WHERE user_id=? AND role='Owner'", user)
+    return int(row[0]) if row is not None else 0
 
 
 def group_ids_of(user: str) -> Operation[list[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from ...errors import InvalidArgument, InvalidElem, RateLimited
 from ...protocol.media import MediaRef
@@ -26,6 +27,20 @@ _MAY_READ = (  # a row of `contacts` lets the user read the timeline from its fl
 _BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o JOIN media_blobs b ON b.object=o.object"
 
 
+class UploadLimits(NamedTuple):
+    """What one account may upload before its messages refer to it.
+
+    Attributes:
+        open: Number of unfinished uploads.
+        unnamed_bytes: Size of unfinished uploads and of content without a message, together.
+        since: Time of the last use of the oldest content that counts, in server seconds; older content is about to be removed.
+    """
+
+    open: int
+    unnamed_bytes: int
+    since: int
+
+
 class MediaStore:
     """Metadata of media content; the bytes are in the blob store.
 
@@ -35,14 +50,14 @@ class MediaStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
+    async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, limits: UploadLimits) -> Upload | Blob:
         """Begin an upload, or continue the one of this name. Return the user's blob if the same bytes were uploaded before.
 
         Raises:
             InvalidArgument: The name belongs to an upload of other content; choose another name.
-            RateLimited: The user has `open_limit` unfinished uploads; finish or drop one.
+            RateLimited: The user has too many unfinished uploads, or too much content that no message refers to.
         """
-        return await self._engine.write(partial(begin, owner, upload, wanted, now, open_limit))
+        return await self._engine.write(partial(begin, owner, upload, wanted, now, limits))
 
     async def find(self, owner: str, upload: str) -> Upload | None:
         return await self._engine.read(partial(find, owner, upload))
@@ -91,7 +106,7 @@ class MediaStore:
         await self._engine.write(partial(confirm_deleted, object))
 
 
-def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Operation[Upload | Blob]:
+def begin(owner: str, upload: str, wanted: Upload, now: int, limits: UploadLimits) -> Operation[Upload | Blob]:
     """Begin or continue an upload, or return the user's blob of the same bytes. Raises InvalidArgument, RateLimited."""
     known = yield from _own(owner, wanted.hash)
     if known is not None and known.size == wanted.size and (yield from _touched(known.uuid, now)):
@@ -102,9 +117,23 @@ def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) ->
             raise InvalidArgument(f"upload {upload!r} already exists with other content; choose another name", code=6017)
         yield from touch(owner, upload, now)
         return standing
-    counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
-    if counted is not None and counted[0] >= open_limit:
-        info = f"{counted[0]} uploads are unfinished; the limit is {open_limit}; finish or drop one"
+    counted = yield from first_row("SELECT count(*), coalesce(sum(size), 0) FROM media_uploads WHERE owner=?", owner)
+    unfinished, size = (int(counted[0]), int(counted[1])) if counted is not None else (0, 0)
+    if unfinished >= limits.open:
+        info = f"{unfinished} uploads are unfinished; the limit is {limits.open}; finish or drop one"
+        raise RateLimited(info, retry_after=60.0)
+    unnamed = yield from first_row(
+        "SELECT coalesce(sum(o.size), 0) FROM media_blobs b JOIN media_objects o ON o.object=b.object"
+        " WHERE b.owner=? AND b.touched>=? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=b.uuid)",
+        owner,
+        limits.since,
+    )
+    size += int(unnamed[0]) if unnamed is not None else 0
+    if size + wanted.size > limits.unnamed_bytes:
+        info = (
+            f"{size} bytes of uploads wait for messages that refer to them; with {wanted.size} more they are over the limit of "
+            f"{limits.unnamed_bytes}: send the messages first"
+        )
         raise RateLimited(info, retry_after=60.0)
     yield Execute(
         "INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now)

@@ -120,7 +120,8 @@ CREATE TABLE revocations(user_id TEXT PRIMARY KEY, logins_until INTEGER NOT NULL
 CREATE TABLE ended_tokens(user_id TEXT NOT NULL, token TEXT NOT NULL, begun INTEGER NOT NULL, expires INTEGER NOT NULL,
   PRIMARY KEY(user_id, token)) WITHOUT ROWID;
 ALTER TABLE places ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX media_blobs_owner ON media_blobs(owner);
+ALTER TABLE group_applications ADD COLUMN consent INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX media_blobs_owner ON media_blobs(owner, touched);
 """
 
 STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9, _SCHEMA_10)

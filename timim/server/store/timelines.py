@@ -61,6 +61,10 @@ class TimelineStore:
             return None
         return await self._engine.submit(partial(find_existing, entry))
 
+    async def has_written(self, timeline: str, user: str) -> bool:
+        """Return True if a timeline has a message of this user with a msg_id."""
+        return await self._engine.read(partial(has_written, timeline, user))
+
     async def entry(self, timeline: str, seq: int) -> StoredEntry | None:
         """Return one entry, or None if it does not exist."""
         return await self._engine.read(partial(entry_at, timeline, seq))
@@ -231,6 +235,14 @@ def find_existing(entry: NewEntry) -> Operation[Appended | None]:
     if entry.fingerprint and fingerprint != entry.fingerprint:
         raise conflict(entry)
     return Appended(seq, time, duplicate=True)
+
+
+def has_written(timeline: str, user: str) -> Operation[bool]:
+    """Select a msg_id of a user in a timeline."""
+    row = yield from first_row(
+        "SELECT 1 FROM timelines t JOIN msg_keys m ON m.timeline=t.id WHERE t.name=? AND m.sender=? LIMIT 1", timeline, user
+    )
+    return row is not None
 
 
 def conflict(entry: NewEntry) -> MsgIdConflict:

@@ -1,0 +1,2 @@
+ALTER TABLE messages ADD COLUMN checksum BLOB;
+ALTER TABLE conversations ADD COLUMN checksum INTEGER;

@@ -1,0 +1,110 @@
+"""Limits of the requests of users: rates of requests and of bytes, and fair shares of the requests in progress.
+
+A user has the same buckets for all sessions on a node. A refused request has no effect and costs no token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ...errors import RateLimited
+from ...protocol.pacing import RATE_CODE
+from ..metrics import Metrics
+from ..settings import Settings
+from .rate_limiter import UserRateLimiter
+
+CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+
+
+class RequestLimits:
+    """The limits of all users on this node. The administrator has no limits.
+
+    Args:
+        settings: The rates.
+        metrics: Counts the refused requests.
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, *, now: Callable[[], float]) -> None:
+        self._requests = UserRateLimiter(settings.user_requests_per_s, settings.user_requests_per_s * settings.user_burst_s)
+        self._bytes = UserRateLimiter(settings.user_bytes_per_s, settings.user_bytes_per_s * settings.user_burst_s)
+        self._admin = settings.admin
+        self._refused = metrics.rate_limited
+        self._now = now
+
+    def charge(self, user: str, count: int, size: int) -> RateLimited | None:
+        """Charge `count` requests in a websocket message of `size` bytes, or return the error that refuses them."""
+        now = self._now()
+        if user == self._admin:
+            return None
+        if wait_s := self._requests.admit(user, count, now):
+            self._refused.labels("requests").inc()
+            return rate_refusal(f"{user!r} sends more requests than the server accepts from one user", wait_s)
+        if wait_s := self._bytes.admit(user, size, now):
+            self._refused.labels("bytes").inc()
+            return rate_refusal(f"{user!r} sends more bytes than the server accepts from one user", wait_s)
+        return None
+
+
+class FairShares:
+    """The requests in progress by user. While several users send, each of them has at most `share` in progress.
+
+    Invariant: a user who sends little waits for at most `share` requests of each user who sends much.
+    """
+
+    def __init__(self, share: int, *, now: Callable[[], float]) -> None:
+        self._share = share
+        self._now = now
+        self._counts: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._last_user, self._last_at, self._contended_until = "", 0.0, 0.0
+
+    @property
+    def contended(self) -> bool:
+        """True while several users send."""
+        return self._now() < self._contended_until
+
+    async def enter(self, user: str) -> None:
+        """Wait until a request of the user may begin; call `leave` at its end."""
+        while self._is_over(user):
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = self._waiting.setdefault(user, deque())
+            waiting.append(turn)
+            try:
+                await turn
+            finally:
+                if turn in waiting:
+                    waiting.remove(turn)
+                if not waiting and self._waiting.get(user) is waiting:
+                    del self._waiting[user]
+        self._counts[user] = self._counts.get(user, 0) + 1
+
+    def leave(self, user: str) -> None:
+        """Count off a request that has ended."""
+        left = self._counts[user] - 1
+        if left:
+            self._counts[user] = left
+        else:
+            del self._counts[user]
+        if left < self._share:
+            for turn in self._waiting.get(user, ()):
+                if not turn.done():
+                    turn.set_result(None)
+                    break
+
+    def _is_over(self, user: str) -> bool:
+        now = self._now()
+        if user != self._last_user:
+            if now < self._last_at + CONTENDED_S:
+                self._contended_until = now + CONTENDED_S
+            self._last_user = user
+        self._last_at = now
+        return now < self._contended_until and self._counts.get(user, 0) >= self._share
+
+
+def rate_refusal(why: str, wait_s: float) -> RateLimited:
+    """Return the error that refuses a request for `wait_s` seconds."""
+    wait_s = round(wait_s, 3)
+    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=RATE_CODE, retry_after=wait_s)
