@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.hostile_peer import signature
 from timim import FileElem
 from timim.protocol import session
+from timim.protocol.codec import encode
 from timim.protocol.frames import Head, encode_frame
 from timim.testing import RunningServer
 
@@ -49,6 +50,21 @@ async def test_bytes_that_are_no_frame_close_the_websocket_with_1002(
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1002
     assert closed.value.rcvd.reason
+
+
+async def test_a_request_that_was_lost_on_its_way_does_not_close_the_websocket_as_a_fault_of_the_client(
+    shared_server: RunningServer,
+) -> None:
+    """A client would take its messages for the cause of 1002, and fail one of them."""
+    async with connect(shared_server.url) as socket:
+        head = Head(session.LOGIN.name, seq=1, identifier="alice", usersig=signature(shared_server, "alice"))
+        await socket.send(encode_frame(head, encode(session.LoginRequest(client=session.TimelineClient(batch=True)))))
+        await socket.recv()
+        await socket.send(encode_frame(Head(session.HEARTBEAT.name, seq=3), b"{}"))
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1000, "request 2 was lost: request 3 follows 1")
 
 
 @pytest.mark.requirement("H38")

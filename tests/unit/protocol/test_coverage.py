@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import schema, timeline_state, writes
+from timim.local_store import checksums, schema, timeline_state, writes
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol import coverage
 from timim.protocol.coverage import Coverage, Interval
@@ -143,6 +143,7 @@ class OpensNoHole(Coverage):
 def test_wrong_coverage_is_detected(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(mutant, coverage.Coverage)
     monkeypatch.setattr(timeline_state, "Coverage", mutant)
+    monkeypatch.setattr(checksums, "Coverage", mutant)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
         run_state_machine_as_test(Knowing, settings=MUTANTS)
 

@@ -241,8 +241,12 @@ class WebSocketEndpoint:
                     if number % FRAMES_AT_ONCE == 0 and self._shares.contended:
                         await asyncio.sleep(0)
                     name = frame.head.servcmd
-                    if session.client.batch and not session.follows(frame.head.seq):
-                        continue
+                    try:
+                        if session.client.batch and not session.follows(frame.head.seq):
+                            continue
+                    except ProtocolError as exc:
+                        session.close(exc.info)  # not PROTOCOL, by which a client takes its messages for the cause
+                        return
                     if name == status.HEARTBEAT.name:
                         beat = status.HeartbeatReply(pushes=session.pushes) if session.client.batch else status.HeartbeatReply()
                         session.reply(self._frame(frame.head, encode(beat)))
