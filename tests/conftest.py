@@ -148,6 +148,8 @@ ONE_PROCESS = {
     "test_cluster.py": "makes its own gateways",
     "test_deadlines.py": "the connections of one process",
     "test_waiting_bytes.py": "the memory of one process",
+    "test_the_command_line_ends_logins": "the command line beside the server's data folder, which has its key",
+    "test_a_revocation_cuts_the_sockets_on_every_gateway": "makes its own gateways",
     "test_deaths.py": "makes its own gateways",
     "test_delivery.py": "makes its own gateways",
     "test_crash_before_publish.py": "makes its own gateways",

@@ -229,8 +229,13 @@ async def test_readyz_is_good_only_while_the_database_answers(own_postgres: Post
         ready = await http.get(url)
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})
         await asyncio.to_thread(own_postgres.stop)
-        assert (await http.get(url, timeout=10)).status_code == 503
+        await until_status(http, url, 503)
         await asyncio.to_thread(own_postgres.start)
-        async with asyncio.timeout(10):
-            while (await http.get(url, timeout=10)).status_code != 200:  # noqa: ASYNC110  the last check counts for a moment
-                await asyncio.sleep(0.05)
+        await until_status(http, url, 200)
+
+
+async def until_status(http: httpx2.AsyncClient, url: str, status: int) -> None:
+    """Request an address until it answers with a status, because the result of a check counts for a moment."""
+    async with asyncio.timeout(20):
+        while (await http.get(url, timeout=10)).status_code != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

@@ -157,7 +157,7 @@ class Server:
             InvalidArgument: The files are not valid; the certificate stays as it was.
         """
         if self._tls is not None:
-            await asyncio.to_thread(self._tls.reload)
+            await self._tls.reload()
             log.info("read the TLS certificate %s again", self.settings.tls_cert)
 
     async def stop(self) -> None:
