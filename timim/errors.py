@@ -61,7 +61,6 @@ from typing import ClassVar, TypeAlias
 from .util.displayed import ShortTraceback
 from .util.shown_text import shown_text
 
-# Not one name a line: the list would be longer than the tree.
 __all__ = [
     "AlreadyMember", "AlreadyRecalled", "AlreadySent", "AuthError", "Blacklisted", "ConnectionFailed", "DownloadFailed",
     "ElemLimitError", "EmptyFile", "FileMissing", "FriendRefused", "GroupExists", "InvalidArgument", "InvalidConversation",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import WebSocketRoute
 
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
@@ -210,12 +210,8 @@ class Server:
         shares = FairShares(settings.requests_in_flight_shared, now=time.monotonic)
         endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations, limits, shares)
         health = HealthEndpoint(store, bus, metrics, open_metrics=settings.open_metrics)
-        routes: list[BaseRoute] = [
-            WebSocketRoute("/{path:path}", endpoint.serve),
-            *health.routes(),
-            *MediaEndpoint(services.downloads, uploads, auth).routes(),
-            *RestEndpoint(services, ALL_HANDLERS, auth).routes(),
-        ]
+        media, rest = MediaEndpoint(services.downloads, uploads, auth), RestEndpoint(services, ALL_HANDLERS, auth)
+        routes = [WebSocketRoute("/{path:path}", endpoint.serve), *health.routes(), *media.routes(), *rest.routes()]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
         http = HttpServer(settings, routes, metrics, self._tls)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
