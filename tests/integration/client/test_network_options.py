@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -186,8 +187,15 @@ async def test_a_server_of_another_kind_is_described_in_plain_words(answer: byte
 
 
 async def test_the_error_of_a_media_server_that_is_gone_names_its_address(server: RunningServer) -> None:
+    with socket.socket() as taken:  # bound and not listening: nobody else can take the port meanwhile
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        await check_media_error(server, port)
+
+
+async def check_media_error(server: RunningServer, port: int) -> None:
     async with client_of(server, server.url) as client:
-        client._engine.connection.server_info.media_url = f"http://127.0.0.1:{(port := free_port())}/media"
+        client._engine.connection.server_info.media_url = f"http://127.0.0.1:{port}/media"
         with pytest.raises(ConnectionFailed) as caught:
             await client.c2c("bob").send(FileElem(data=CONTENT, filename="a.txt"), timeout=30)
     assert caught.value.info == f"cannot connect to the media server at http://127.0.0.1:{port}"
