@@ -205,7 +205,7 @@ class Server:
         parts.push_async_callback(_cancel, sweep)
         parts.push_async_callback(device_slots.close)
         parts.push_async_callback(revocations.close)
-        auth = Auth(self.app_id, self._secret_keys, store.revocations, admin=settings.admin, now=self._now)
+        auth = Auth(self.app_id, self._secret_keys, store.revocations, now=self._now)
         limits = RequestLimits(settings, metrics, now=time.monotonic)
         shares = FairShares(settings.requests_in_flight_shared, now=time.monotonic)
         endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations, limits, shares)

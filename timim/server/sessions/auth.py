@@ -68,15 +68,13 @@ class Auth:
         app_id: SDKAppID that signatures must name.
         secret_keys: Keys that are accepted; the first one signs new tokens.
         revocations: The logins that have ended.
-        admin: User id of the administrator.
         now: The server's clock, in seconds since 1970.
     """
 
     def __init__(
-        self, app_id: int, secret_keys: Sequence[str], revocations: RevocationStore, *, admin: str, now: Callable[[], float]
+        self, app_id: int, secret_keys: Sequence[str], revocations: RevocationStore, *, now: Callable[[], float]
     ) -> None:
         self.app_id = app_id
-        self.admin = admin
         self._secret_keys = secret_keys
         self._revocations = revocations
         self._now = now
@@ -135,17 +133,6 @@ class Auth:
             SignatureExpired: The signature has expired.
         """
         return verify_user_sig(signature, app_id=self.app_id, user_id=user, secret_keys=self._secret_keys, now=self._now())
-
-    def check_admin(self, user: str, signature: str) -> None:
-        """Check the signature of an administrator.
-
-        Raises:
-            AuthError: The signature is invalid, or the user is no administrator (60010).
-            SignatureExpired: The signature has expired.
-        """
-        self.check(user, signature)
-        if user != self.admin:
-            raise AuthError(f"{user!r} is not an administrator of this app; its administrator is {self.admin!r}", code=60010)
 
     async def user_of(self, token: str) -> str | None:
         """Return the user of a token, or None if the token is invalid or has ended.

@@ -39,7 +39,7 @@ async def store() -> AsyncIterator[SqliteStore]:
 
 @pytest.fixture
 def auth(store: SqliteStore, clock: Clock) -> Auth:
-    return Auth(APP, [KEY, "old"], store.revocations, admin="administrator", now=clock)
+    return Auth(APP, [KEY, "old"], store.revocations, now=clock)
 
 
 def signature(user: str = "alice", *, key: str = KEY, expire_s: int = 60) -> str:
@@ -82,22 +82,13 @@ async def test_a_signature_of_another_key_or_user_is_refused(auth: Auth) -> None
 
 @pytest.mark.requirement("R14", "H4")
 async def test_two_keys_are_accepted_while_they_are_rotated(store: SqliteStore, clock: Clock) -> None:
-    before, during, after = (
-        Auth(APP, keys, store.revocations, admin="administrator", now=clock) for keys in (["old"], [KEY, "old"], [KEY])
-    )
+    before, during, after = (Auth(APP, keys, store.revocations, now=clock) for keys in (["old"], [KEY, "old"], [KEY]))
     token = (await before.login("alice", signature(key="old"))).token
     assert await during.user_of(token) == "alice"
     login = await during.login("alice", signature(key="old"))
     assert login.expires_at == START + 60
     assert await after.user_of(token) is None
     assert await after.user_of(login.token) == "alice"
-
-
-async def test_only_the_administrator_passes_the_admin_check(auth: Auth) -> None:
-    auth.check_admin("administrator", signature("administrator"))
-    with pytest.raises(AuthError) as refused:
-        auth.check_admin("alice", signature("alice"))
-    assert refused.value.code == 60010
 
 
 @pytest.mark.requirement("H4")
