@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.support.program_server import server_of
 from timim import AllowType, Blacklisted, GroupNoticeReceived, NoPermission, NoSuchApplication, NotAMember
 from timim.elem_base import GroupNoticeType
 from timim.testing import EventRecorder, RunningServer
@@ -17,27 +17,15 @@ MUTANT = ("-m", "tests.mutants.adds_anybody")
 Check = Callable[[RunningServer], Awaitable[None]]
 
 
-async def _serve(program: tuple[str, ...], folder: Path) -> AsyncIterator[RunningServer]:
-    server = RunningServer(folder, {})
-    server.program = program or server.program
-    await server.start()
-    try:
-        await server.add_users("carol", "dave")
-        yield server
-    finally:
-        await server.faults.stop()
-        await server.stop()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    async for running in _serve((), tmp_path_factory.mktemp("server")):
+    async with server_of((), tmp_path_factory.mktemp("server"), settings={}, users=("carol", "dave")) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mutant(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    async for running in _serve(MUTANT, tmp_path_factory.mktemp("mutant")):
+    async with server_of(MUTANT, tmp_path_factory.mktemp("mutant"), settings={}, users=("carol", "dave")) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import MUTANTS
-from tests.support.raw_requests import RawSession, raw_session
+from tests.support.raw_requests import RawRequests, raw_requests_of
 from timim import Message, UnknownElem
 from timim.protocol.raw_json import DEPTH_LIMIT
 from timim.testing import EventRecorder, RunningServer, running_server
@@ -28,10 +28,10 @@ PLAIN = ("one", "two", "three")
 
 
 def session_of(server: RunningServer, user: str) -> Any:
-    return raw_session(server.url, app_id=server.app_id, secret_key=server.secret_key, user=user)
+    return raw_requests_of(server.url, app_id=server.app_id, secret_key=server.secret_key, user=user)
 
 
-async def send(raw: RawSession, to: str, body: bytes, number: int, *, group: bool = False) -> int:
+async def send(raw: RawRequests, to: str, body: bytes, number: int, *, group: bool = False) -> int:
     """Send a body as it is, and return the code of the reply."""
     address = b'"GroupId":"%b","Random":%d' if group else b'"To_Account":"%b","MsgSeq":%d,"MsgRandom":%d'
     name = "group_open_http_svc.send_group_msg" if group else "openim.sendmsg"
@@ -65,7 +65,7 @@ async def poison(server: RunningServer) -> None:
             await friend.c2c("bob").send(text)
 
 
-async def read_all(raw: RawSession) -> list[dict[str, Any]]:
+async def read_all(raw: RawRequests) -> list[dict[str, Any]]:
     """Read bob's history with mallory message by message, as Tencent's clients do."""
     entries: list[dict[str, Any]] = []
     place: dict[str, Any] = {}

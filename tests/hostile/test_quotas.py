@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
 
+from tests.support.program_server import server_of
 from tests.support.raw_session import raw_session
 from timim import LimitReached, MessageTooLong, UnknownUser
 from timim.protocol.codec import encode
@@ -33,27 +33,15 @@ PEERS = [f"peer-{n}" for n in range(6)]
 Check = Callable[[RunningServer], Awaitable[None]]
 
 
-async def _serve(program: tuple[str, ...], folder: Path) -> AsyncIterator[RunningServer]:
-    server = RunningServer(folder, LIMITS)
-    server.program = program or server.program
-    await server.start()
-    try:
-        await server.add_users(*PEERS)
-        yield server
-    finally:
-        await server.faults.stop()
-        await server.stop()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    async for running in _serve((), tmp_path_factory.mktemp("server")):
+    async with server_of((), tmp_path_factory.mktemp("server"), settings=LIMITS, users=PEERS) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mutant(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    async for running in _serve(MUTANT, tmp_path_factory.mktemp("mutant")):
+    async with server_of(MUTANT, tmp_path_factory.mktemp("mutant"), settings=LIMITS, users=PEERS) as running:
         yield running
 
 

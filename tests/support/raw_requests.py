@@ -15,7 +15,7 @@ from timim.protocol import session
 from timim.protocol.frames import Head, decode_frames, encode_frame
 
 
-class RawSession:
+class RawRequests:
     """A logged-in session without the SDK."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -36,10 +36,10 @@ class RawSession:
 
 
 @asynccontextmanager
-async def raw_session(url: str, *, app_id: int, secret_key: str, user: str) -> AsyncIterator[RawSession]:
+async def raw_requests_of(url: str, *, app_id: int, secret_key: str, user: str) -> AsyncIterator[RawRequests]:
     """Log a user in on a plain websocket, as a client of no timim version."""
     async with connect(url) as socket:
-        raw = RawSession(socket)
+        raw = RawRequests(socket)
         signature = timim.sign_user(app_id, secret_key, user)
         reply = await raw.ask(session.LOGIN.name, b"{}", identifier=user, usersig=signature)
         assert reply["ErrorCode"] == 0, reply

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 import timim
 from tests.support import request_fields as requests
-from tests.support.raw_requests import raw_session
+from tests.support.raw_requests import raw_requests_of
 from tests.support.rest import TEXT, RestClient
 from tests.support.users import Users
 from timim.protocol.codec import Door
@@ -94,7 +94,7 @@ async def test_an_expired_or_revoked_signature_is_refused(shared_server: Running
         old = timim.sign_user(app_id, key, "robot", expire_s=1, now=1_700_000_000)
         assert (await robot.call("profile/portrait_get", {}, usersig=old))["ErrorCode"] == 70001
         before = robot.query()["usersig"]
-        async with raw_session(shared_server.url, app_id=app_id, secret_key=key, user=rest.admin) as session:
+        async with raw_requests_of(shared_server.url, app_id=app_id, secret_key=key, user=rest.admin) as session:
             assert (await session.ask("timeline.end_logins", {"UserID": "robot", "Revoke": 1}))["ErrorCode"] == 0
         assert (await robot.call("profile/portrait_get", {}, usersig=before))["ErrorCode"] == 70052
 

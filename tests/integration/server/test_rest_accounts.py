@@ -9,7 +9,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 
 import timim
-from tests.support.raw_requests import RawSession, raw_session
+from tests.support.raw_requests import RawRequests, raw_requests_of
 from tests.support.rest import RestClient
 from tests.support.users import Users
 from timim.testing import RunningServer
@@ -68,11 +68,11 @@ async def test_many_accounts_are_created_in_both_forms_and_bad_ones_named(rest: 
 async def test_a_kick_ends_logins_and_revokes_signatures(rest: RestClient, shared_server: RunningServer, users: Users) -> None:
     app_id, key, user = shared_server.app_id, shared_server.secret_key, users.id("kicked")
     before = timim.sign_user(app_id, key, user)
-    async with raw_session(shared_server.url, app_id=app_id, secret_key=key, user=user) as session:
+    async with raw_requests_of(shared_server.url, app_id=app_id, secret_key=key, user=user) as session:
         await rest.done(KICK, {"Identifier": user})
         await session.socket.wait_closed()
     async with connect(shared_server.url) as socket:
-        reply = await RawSession(socket).ask("im_open_status.wslogin", b"{}", identifier=user, usersig=before)
+        reply = await RawRequests(socket).ask("im_open_status.wslogin", b"{}", identifier=user, usersig=before)
         assert reply["ErrorCode"] == 70052
     assert (await rest.call(KICK, {"UserID": "nobody"}))["ErrorCode"] == 70107
 
@@ -99,5 +99,5 @@ async def test_the_status_of_users_is_that_of_their_devices(
 
 async def test_a_command_of_rest_alone_is_refused_on_the_websocket(shared_server: RunningServer) -> None:
     app_id, key = shared_server.app_id, shared_server.secret_key
-    async with raw_session(shared_server.url, app_id=app_id, secret_key=key, user="administrator") as session:
+    async with raw_requests_of(shared_server.url, app_id=app_id, secret_key=key, user="administrator") as session:
         assert (await session.ask("im_open_login_svc.account_import", {"UserID": "sneaked"}))["ErrorCode"] == 60009
