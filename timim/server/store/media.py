@@ -28,7 +28,7 @@ _BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o J
 
 
 class UploadLimits(NamedTuple):
-    """What one account may upload before its messages refer to it.
+    """Limit of the content that one account may upload before its messages refer to it.
 
     Attributes:
         open: Number of unfinished uploads.

@@ -14,7 +14,7 @@ TOKENS_LIMIT = 1000  # ended tokens kept for a user; with more of them, all toke
 
 
 class LoginState(NamedTuple):
-    """What the store knows about the logins of a user.
+    """State of the logins of a user in the store.
 
     Attributes:
         logins_until_ms: Logins that began until this time have ended.
