@@ -184,6 +184,9 @@ class ConversationIndex:
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
         """Apply new values of pin, mute and draft; pinning moves the conversation in the list."""
         state = self.get(key)
+        if flags.pinned == state.pinned_at:  # the place in the list is the same
+            state.set_flags(flags)
+            return
         listed = self.is_listed(key)
         self._remove(state)
         state.set_flags(flags)
