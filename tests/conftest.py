@@ -185,6 +185,7 @@ TOGETHER = {
     "tests/integration/test_notebooks.py": "nbformat",
     "tests/meta/test_licences.py": "the bill of materials",
     "tests/meta/test_raises_described.py": "the parsed package",
+    "tests/meta/test_walks.py": "the parsed modules",
 }
 
 
