@@ -149,7 +149,7 @@ def tail(account: AccountOptions) -> None:
             stopping.set()
 
         @client.on_new_message
-        def each(messages: list[Message]) -> None:
+        async def each(messages: list[Message]) -> None:  # a sync handler would be blamed for a slow reader of the output
             try:
                 for message in messages:
                     print_message(message, as_json=account.json)
