@@ -29,7 +29,6 @@ help:  ## this list
 $(READY): requirements.lock pyproject.toml .ci/venv.py
 	@echo "making .venv from requirements.lock"
 	@$(PYTHON) .ci/venv.py
-	@$(PY) -m pytest --collect-only -q -p no:cacheprovider > /dev/null 2>&1 || :  # writes the bytecode, once for all workers of pytest
 
 setup: $(READY)  ## the environment alone
 
