@@ -23,7 +23,7 @@ from timim.server import Server, Settings
 from timim.server.handlers import ALL_HANDLERS
 from timim.server.handlers.registry import RequestContext, Services
 
-AT_ONCE = 50  # requests of one example: `make fuzz` makes 20,000 examples
+AT_ONCE = 50 if settings().max_examples > 1000 else 20  # requests of an example: a million with the 20,000 of `make fuzz`
 
 
 class OpenServer(Server):

@@ -93,11 +93,11 @@ class StoreFile:
         self.is_open = False
         self._release()
 
-    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[I, R]) -> None:
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
         """Queue an item that is written in one batch with others; see `Database.add`."""
         self._database.add(operation, item, on_done)
 
-    def defer(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[I, R]) -> None:
+    def defer(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
         """Queue an item that is written before the next read or write, or after DEFERRED_S."""
         if not self._timers:
             self._timers.append(asyncio.get_running_loop().call_later(DEFERRED_S, self.flush))

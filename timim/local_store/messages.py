@@ -39,7 +39,7 @@ class MessageTable:
 
     # writing
 
-    def add_outgoing(self, outgoing: Outgoing, on_stored: OnWritten[Outgoing, int]) -> None:
+    def add_outgoing(self, outgoing: Outgoing, on_stored: OnWritten[int]) -> None:
         """Queue the storing of a message as SENDING, after all earlier writes.
 
         Messages that are queued during a write are stored in one transaction.
@@ -55,7 +55,7 @@ class MessageTable:
         sql = "UPDATE messages SET started=1 WHERE status=1 AND type=? AND peer=?"
         await self._file.write_statement(sql, tuple(key))
 
-    def settle(self, ack: Ack, on_settled: OnWritten[Ack, AckResult]) -> None:
+    def settle(self, ack: Ack, on_settled: OnWritten[AckResult]) -> None:
         """Store the ack of a sent message: its row becomes SUCCEEDED, and its seq is covered.
 
         The message has one row, even if its push arrived before its ack. The write is deferred: it is committed with the

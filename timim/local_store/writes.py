@@ -18,7 +18,7 @@ from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, handling, message_actions, unread
-from .checksums import of_body
+from .checksums import of_body, of_header
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
 from .pending_changes import raise_server_read_seq, set_flags
@@ -28,14 +28,16 @@ from .unread import NO_LAST, UnreadCounts
 
 _INSERT_OUTGOING = (
     "INSERT INTO messages(local_id, type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-    " cloud_custom_data, checksum, unsent, mentions, receipt, started) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,?,1,?,?,?)"
+    " cloud_custom_data, checksum, header_checksum, unsent, mentions, receipt, started)"
+    " VALUES(?,?,?,?,?,?,?,1,1,?,?,?,?,?,1,?,?,?)"
 )
 _LIST_OUTGOING = (
     "INSERT INTO conversations(type, peer, listed, last_time, last_id) VALUES(?,?,1,?,?) ON CONFLICT DO UPDATE"
     " SET listed=1, last_time=max(last_time, excluded.last_time), last_id=excluded.last_id"
 )
 _SETTLE = (
-    "UPDATE messages SET seq=?, position=?, timestamp=?, {}unsent=0, error_code=0, error_info='',"
+    "UPDATE messages SET seq=?, position=?, header_checksum=header_checksum-timestamp+?, timestamp=?, {}"
+    " unsent=0, error_code=0, error_info='',"
     " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
     " WHERE local_id=? AND msg_id=?"
 )
@@ -75,6 +77,7 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, outgoing: 
         outgoing.row_body,
         message.cloud_custom_data,
         of_body(outgoing.row_body),
+        of_header(message.sender, message.timestamp, True, message.cloud_custom_data),
         packed_mentions(message.mentions),
         message.receipt_requested,
         outgoing.noted,
@@ -144,9 +147,9 @@ def _settle_statement(ack: Ack) -> str:
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
     of_sender = packed(ack.profile), packed(ack.member)
-    if ack.body is None:
-        return ack.seq, ack.seq, ack.timestamp, *of_sender, ack.local_id, ack.msg_id
-    return ack.seq, ack.seq, ack.timestamp, ack.body, of_body(ack.body), *of_sender, ack.local_id, ack.msg_id
+    begin = (ack.seq, ack.seq, ack.timestamp, ack.timestamp)
+    content = () if ack.body is None else (ack.body, of_body(ack.body))
+    return *begin, *content, *of_sender, ack.local_id, ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
@@ -324,10 +327,12 @@ def _refresh(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
     ).fetchone()
     connection.execute(
-        "UPDATE messages SET timestamp=?, body=CASE WHEN state IS NULL THEN ? ELSE body END,"
+        "UPDATE messages SET header_checksum=header_checksum-timestamp+?, timestamp=?,"
+        " body=CASE WHEN state IS NULL THEN ? ELSE body END,"
         " checksum=CASE WHEN state IS NULL THEN ? ELSE checksum END, profile=coalesce(?, profile),"
         " member=coalesce(?, member), thrown=thrown OR ?, calls=?, receipt=? WHERE local_id=?",
         (
+            item.timestamp,
             item.timestamp,
             item.body,
             of_body(item.body),

@@ -109,10 +109,12 @@ def _raw_members(body: bytes) -> list[bytes]:
 def _lenient_elem(member: bytes) -> AnyElem:
     """Return an elem of a body in which at least one member is malformed."""
     try:
-        (elem,) = split_body(b"[%b]" % member)
+        elems = split_body(b"[%b]" % member)
     except ProtocolError:
+        elems = []
+    if len(elems) != 1:  # no JSON, such as the empty body of a damaged row
         return UnknownElem(MsgType="", content=member)
-    return decode_elem(elem.msg_type, bytes(elem.msg_content))
+    return decode_elem(elems[0].msg_type, bytes(elems[0].msg_content))
 
 
 def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -38,13 +39,11 @@ class BatchExecutor(Protocol[I_contra, R_co]):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Together(Generic[I, R]):
     """A callback that gets the results of consecutive items in one call, with the items and the results in two sequences."""
 
-    __slots__ = ("on_done",)
-
-    def __init__(self, on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]) -> None:
-        self.on_done: Callable[[Sequence[I], Sequence[R | Exception]], None] = on_done
+    on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]
 
 
 OnDone: TypeAlias = Together[I, R] | Callable[[R | Exception], None]

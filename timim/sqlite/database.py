@@ -10,9 +10,9 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..errors import StorageError
 from ..util.private_files import private_file
@@ -20,7 +20,7 @@ from .batching_queue import QUEUE_LIMIT, BatchingQueue, Together
 from .connection import AsyncConnection, TaskConnection
 from .tasks import BatchOperation, CallTask, ErrorTranslator, Operation, Write, WriteTask, on_snapshot
 
-__all__ = ["BatchCallback", "Database", "OnWritten", "Schema", "batch_callback"]
+__all__ = ["Database", "OnWritten", "Schema", "batch_callback", "report_together"]
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  an item
@@ -36,32 +36,17 @@ class Schema(Protocol):
         ...
 
 
-class BatchCallback(Together[Write, Any], Generic[I, R]):
-    """A callback of writes that gets the items of one batch operation, and their results, in one call for a batch."""
-
-    __slots__ = ()
-
-    def __init__(self, on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]) -> None:
-        super().__init__(lambda writes, results: on_done([write.item for write in writes], results))
+OnWritten: TypeAlias = Together[Write, Any] | Callable[[R | Exception], None]
 
 
-class batch_callback(Generic[S, I]):  # noqa: N801  a decorator
-    """Decorator of a method that gets items and their results: the attribute of an object is one BatchCallback."""
-
-    def __init__(self, function: Callable[[S, Sequence[I], Sequence[Any]], None]) -> None:
-        self._function = function
-        self._name = ""
-
-    def __set_name__(self, owner: type[S], name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: S, owner: type[S]) -> BatchCallback[I, Any]:
-        callback: BatchCallback[I, Any] = BatchCallback(partial(self._function, instance))
-        instance.__dict__[self._name] = callback
-        return callback
+def report_together(on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]) -> Together[Write, Any]:
+    """Return a callback of `Database.add` that gets the items of a batch, and their results, in one call."""
+    return Together(lambda writes, results: on_done([write.item for write in writes], results))
 
 
-OnWritten: TypeAlias = BatchCallback[I, R] | Callable[[R | Exception], None]
+def batch_callback(method: Callable[[S, Sequence[I], Sequence[Any]], None]) -> cached_property[Together[Write, Any]]:
+    """Decorate a method that gets items and their results: the attribute of an object is one callback of `Database.add`."""
+    return cached_property(lambda owner: report_together(partial(method, owner)))
 
 
 class Database:
@@ -163,13 +148,13 @@ class Database:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
 
-    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[I, R], *, defer: bool = False) -> None:
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R], *, defer: bool = False) -> None:
         """Queue one item of a batch operation; consecutive items of one operation are executed by one call.
 
         Args:
             operation: A module-level function, so that equal operations compare equal.
             item: The item.
-            on_done: Called with the result or the error, see `BatchingQueue.add`; a BatchCallback with those of several items.
+            on_done: Called with the result or the error, see `BatchingQueue.add` and `report_together`.
             defer: Let the item wait for the next write, read or `flush()`.
         """
         if defer:

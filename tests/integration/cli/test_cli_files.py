@@ -69,6 +69,7 @@ async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) 
         assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.requirement("H41")
 async def test_every_kind_of_content_can_be_fetched(tmp_path: Path) -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob"):
         await alice.c2c("bob").send("x", SoundElem(data=b"sound", duration=1), FileElem(data=b"file", filename="../../f.txt"))

@@ -18,7 +18,7 @@ from timim import Conversation, FileElem, ImageCompression, ImageElem, ImageType
 from timim.ids import ConversationKey, ConversationType, parse_msg_id
 from timim.protocol.elems import encode_body
 from timim.protocol.messages import SEND_C2C, SEND_GROUP, SendC2CRequest, SendGroupRequest
-from timim.sqlite.database import BatchCallback
+from timim.sqlite.database import report_together
 from timim.storage import Ack, AckResult, LocalStore, Outgoing
 from timim.testing import RunningServer, running_server
 
@@ -291,7 +291,11 @@ async def store_row(store: LocalStore, message: Message) -> int:
 async def settle(store: LocalStore, *acks: Ack) -> Sequence[AckResult | Exception]:
     """Store acks together, and return their results."""
     settled: asyncio.Future[Sequence[AckResult | Exception]] = asyncio.get_running_loop().create_future()
-    together = BatchCallback[Ack, AckResult](lambda _, results: settled.set_result(results))
+
+    def on_settled(_: Sequence[Ack], results: Sequence[AckResult | Exception]) -> None:
+        settled.set_result(results)
+
+    together = report_together(on_settled)
     for ack in acks:
         store.messages.settle(ack, together)
     store.flush()
