@@ -27,11 +27,13 @@ __all__ = [
     "require_body",
     "require_header",
     "require_rows",
+    "summand",
 ]
 
 CHECKSUM_BYTES: Final = 4
 NOTHING: Final = adler32(b"[]")  # of an empty coverage
 SENDERS: Final = 1024  # in the cache
+TIME_LIMIT: Final = 1 << 62  # seconds; a server can send any number of 64 bits
 
 
 def of_body(body: bytes) -> bytes:
@@ -39,11 +41,21 @@ def of_body(body: bytes) -> bytes:
     return adler32(body).to_bytes(CHECKSUM_BYTES)
 
 
-def of_header(sender: str, timestamp: int, is_self: bool, cloud_custom_data: str) -> int:
-    """Return the checksum of a message's header. SQL can follow a change of the timestamp, because it is added."""
+def of_header(sender: str, timestamp: int, is_self: bool, cloud_custom_data: str) -> int | None:
+    """Return the checksum of a message's header. SQL can follow a change of the timestamp, because `summand` of it is added.
+
+    A time that leaves no room for the sum has no checksum.
+    """
+    if not -TIME_LIMIT < timestamp < TIME_LIMIT:
+        return None
     if cloud_custom_data:
         return adler32(f"{sender}\0{is_self:d}\0{cloud_custom_data}".encode()) + timestamp
     return _of_sender(sender, is_self) + timestamp
+
+
+def summand(timestamp: int) -> int | None:
+    """Return a time as SQL adds it to a checksum; None, which ends the checksum, if there is no room for the sum."""
+    return timestamp if -TIME_LIMIT < timestamp < TIME_LIMIT else None
 
 
 @lru_cache(maxsize=SENDERS)

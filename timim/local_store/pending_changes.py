@@ -148,15 +148,12 @@ def set_flags(
     connection: sqlite3.Connection, key: ConversationKey, flags: ConversationFlags
 ) -> tuple[ConversationFlags, ConversationFlags]:
     """Store the server's flags, unless newer ones are stored; return those shown before, and those to show now."""
-    row = connection.execute(_FLAGS_AND_PENDING, tuple(key)).fetchone()
-    if row is None:
-        timeline_state.ensure(connection, key)
-    pinned, muted, draft, version, pending = row or (0, 0, "", 0, 0)
-    before = ConversationFlags(pinned, bool(muted), draft, version)
-    if flags.version < version:
+    timeline_state.ensure(connection, key)
+    before, pending = _flags_and_pending(connection, key)
+    if flags.version < before.version:
         return before, before
     if not pending:  # as nearly always, and most flags of a sync are the same
-        if flags != before or flags.version != version:
+        if flags != before or flags.version != before.version:
             connection.execute(_WRITE_FLAGS, (flags.pinned, flags.muted, flags.draft, flags.version, *key))
         return before, flags
     values: dict[ConversationSetting, int | str] = {
@@ -218,6 +215,12 @@ def _remove(connection: sqlite3.Connection, change: PendingChange) -> None:
 
 def _show(connection: sqlite3.Connection, key: ConversationKey, setting: ConversationSetting, value: int | str) -> None:
     connection.execute(f"UPDATE conversations SET {_COLUMNS[setting]}=? WHERE type=? AND peer=?", (value, *key))
+
+
+def _flags_and_pending(connection: sqlite3.Connection, key: ConversationKey) -> tuple[ConversationFlags, bool]:
+    """Return the flags of a conversation, and True if changes wait for the server."""
+    pinned, muted, draft, version, pending = connection.execute(_FLAGS_AND_PENDING, tuple(key)).fetchone()
+    return ConversationFlags(pinned, bool(muted), draft, version), bool(pending)
 
 
 def _flags_of(connection: sqlite3.Connection, key: ConversationKey) -> ConversationFlags:

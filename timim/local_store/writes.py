@@ -18,7 +18,7 @@ from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, handling, message_actions, unread
-from .checksums import of_body, of_header
+from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
 from .pending_changes import raise_server_read_seq, set_flags
@@ -147,7 +147,7 @@ def _settle_statement(ack: Ack) -> str:
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
     of_sender = packed(ack.profile), packed(ack.member)
-    begin = (ack.seq, ack.seq, ack.timestamp, ack.timestamp)
+    begin = (ack.seq, ack.seq, summand(ack.timestamp), ack.timestamp)
     content = () if ack.body is None else (ack.body, of_body(ack.body))
     return *begin, *content, *of_sender, ack.local_id, ack.msg_id
 
@@ -332,7 +332,7 @@ def _refresh(
         " checksum=CASE WHEN state IS NULL THEN ? ELSE checksum END, profile=coalesce(?, profile),"
         " member=coalesce(?, member), thrown=thrown OR ?, calls=?, receipt=? WHERE local_id=?",
         (
-            item.timestamp,
+            summand(item.timestamp),
             item.timestamp,
             item.body,
             of_body(item.body),
