@@ -28,6 +28,12 @@ _COLUMNS = {
 }
 _THIS = " WHERE type=? AND peer=? AND setting=?"
 _FLAGS = "SELECT pinned, muted, draft, settings_version FROM conversations WHERE type=? AND peer=?"
+_FLAGS_AND_PENDING = (
+    "SELECT pinned, muted, draft, settings_version,"
+    " EXISTS(SELECT 1 FROM pending_changes p WHERE p.type=c.type AND p.peer=c.peer)"
+    " FROM conversations c WHERE type=? AND peer=?"
+)
+_WRITE_FLAGS = "UPDATE conversations SET pinned=?, muted=?, draft=?, settings_version=? WHERE type=? AND peer=?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +148,17 @@ def set_flags(
     connection: sqlite3.Connection, key: ConversationKey, flags: ConversationFlags
 ) -> tuple[ConversationFlags, ConversationFlags]:
     """Store the server's flags, unless newer ones are stored; return those shown before, and those to show now."""
-    timeline_state.ensure(connection, key)
-    before = _flags_of(connection, key)
-    if flags.version < before.version:
+    row = connection.execute(_FLAGS_AND_PENDING, tuple(key)).fetchone()
+    if row is None:
+        timeline_state.ensure(connection, key)
+    pinned, muted, draft, version, pending = row or (0, 0, "", 0, 0)
+    before = ConversationFlags(pinned, bool(muted), draft, version)
+    if flags.version < version:
         return before, before
+    if not pending:  # as nearly always, and most flags of a sync are the same
+        if flags != before or flags.version != version:
+            connection.execute(_WRITE_FLAGS, (flags.pinned, flags.muted, flags.draft, flags.version, *key))
+        return before, flags
     values: dict[ConversationSetting, int | str] = {
         ConversationSetting.PINNED: flags.pinned,
         ConversationSetting.MUTED: int(flags.muted),
