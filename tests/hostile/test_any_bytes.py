@@ -145,6 +145,8 @@ def check_elems(data: bytes) -> None:
 
 
 @given(bytes_like(bodies))
+@example(b'[{"MsgType":"\\u0000","MsgContent":{}}]')
+@example(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"\\u0000"}},1]')
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.requirement("H22", "H44")
 def test_any_stored_body_is_elems_that_can_be_shown_and_forwarded(data: bytes) -> None:

@@ -32,7 +32,7 @@ from timim.testing import LocalServer, RunningServer, local_server
 
 INTERNAL = 60002
 SOAK_S = 150.0
-EXAMPLES = max(4, settings().max_examples // 10)  # 2,000 with the profile `fuzz`
+EXAMPLES = settings().max_examples // 10 if settings().max_examples > 1000 else 4  # 2,000 with the profile `fuzz`
 WEBSOCKET_REQUESTS, REST_REQUESTS, BROKEN_FRAMES = 250, 30, 50  # of one example
 fuzzed = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -53,12 +53,12 @@ async def logged_frames(verbose: pytest.LogCaptureFixture) -> list[str]:
     return [text for text in texts if SECRET[:20] in text or SECRET[-20:] in text or "BINARY" in text]
 
 
-@pytest.mark.requirement("H34")
+@pytest.mark.requirement("H34", "R15")
 async def test_no_log_has_the_text_of_a_message(verbose: pytest.LogCaptureFixture) -> None:
     assert await logged_frames(verbose) == []
 
 
-@pytest.mark.requirement("H34")
+@pytest.mark.requirement("H34", "R15")
 async def test_libraries_that_log_frames_are_detected(
     verbose: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,12 +133,12 @@ async def told_secrets(verbose: pytest.LogCaptureFixture, patch: pytest.MonkeyPa
     return [name for name, secret in secrets.items() if any(secret in text for text in shown)]
 
 
-@pytest.mark.requirement("H33")
+@pytest.mark.requirement("H33", "R15")
 async def test_no_log_repr_or_error_has_a_secret(verbose: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await told_secrets(verbose, monkeypatch) == []
 
 
-@pytest.mark.requirement("H33")
+@pytest.mark.requirement("H33", "R15")
 async def test_a_server_that_logs_its_callers_is_detected(
     verbose: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ class OpenServer(Server):
 @asynccontextmanager
 async def open_server(folder: Path) -> AsyncIterator[OpenServer]:
     given: dict[str, Any] = {"data_dir": folder, "port": 0, "synchronous": "OFF", "group_messages_per_s": 0}
+    given["groups_per_owner"] = 1_000_000  # each example has a group, and `make fuzz` 20,000 examples
     async with OpenServer(Settings(**given)) as server:
         for user in (requests.SELF, requests.PEER, requests.MEMBER):
             await server.services.entities.ensure_account(user)

@@ -134,7 +134,7 @@ def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyEle
             return decode(members, local) if decode is not None else kind.received(**_fields_in(kind, members, local))
         except (msgspec.MsgspecError, InvalidElem, LookupError, TypeError, ValueError, RecursionError):
             pass
-    return UnknownElem(MsgType=msg_type, content=content)
+    return UnknownElem.received(MsgType=msg_type, content=content)
 
 
 def encode_body(elems: Sequence[AnyElem], *, local: bool = False) -> bytes:
