@@ -22,7 +22,7 @@ __all__ = ["PeerHttpProtocol", "PeerWebSocketProtocol"]
 
 PIPELINED_REQUESTS = 8  # requests that a client may send before the first one is answered
 CHUNK_OVERHEAD = 8  # framing bytes of a chunked body allowed for each of its bytes
-SLICE_BYTES = 16 * 1024  # of websocket frames, parsed before their limits are looked at
+SLICE_BYTES = 2 * 1024  # of websocket frames, parsed before their limits are looked at: at most 340 frames, 3 ms
 QUEUED_MESSAGES = 4096  # small websocket messages that arrive in one read
 INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
