@@ -34,6 +34,7 @@ from ..social.group_permissions import (
 )
 from ..social.group_rules import Actor, merged
 from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
+from .before import before_creating
 from .c2c import sender_of
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
@@ -117,8 +118,9 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     if not 0 <= body.max_members <= limit:
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
     fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
-    actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
+    await before_creating(context, body, owner)
+    actor = await actor_of(context)
     if not context.admin and (owned := await context.services.store.groups.owned(owner)) >= (
         quota := context.services.settings.groups_per_owner
     ):

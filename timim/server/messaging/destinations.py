@@ -148,7 +148,7 @@ class GroupDestination:
             "OnlineOnlyFlag": int(online),
             "GroupId": self.group_id,
             "Type": self.group.type,
-            "Operator_Account": outgoing.sender,
+            "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
         }
 
