@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ids": frozenset({"errors"}),
     "progress": frozenset({"errors", "util"}),
     "usersig": frozenset({"errors", "ids", "util"}),
+    "webhooks": frozenset({"errors"}),
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_parts": frozenset({"errors", "ids", "util", "elem_base"}),
