@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # other benchma
 
 from bench.drivers import Driver, Session
 from timim import Client, Conversation, ConversationType, Message, sign_user
+from timim.testing.server import GENEROUS
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "bench"
@@ -75,7 +76,8 @@ class TimimDriver(Driver):
         self._devices = 0
 
     async def start(self) -> None:
-        settings = {"TIMIM_APP_ID": str(APP_ID), "TIMIM_SECRET_KEY": SECRET_KEY}
+        settings = {f"TIMIM_{name.upper()}": str(value) for name, value in GENEROUS.items()}  # far above the load
+        settings |= {"TIMIM_APP_ID": str(APP_ID), "TIMIM_SECRET_KEY": SECRET_KEY}
         arguments = ("-m", "timim.cli", "serve", "--plain", "--port", "0", "--data-dir", str(self.dir / "server"))
         line = await self.spawn(*arguments, environment={**os.environ, **settings})
         self._url = line.removeprefix("listening on ")

@@ -6,7 +6,7 @@ A client has one object for each type and peer. Getting the object does no I/O a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -14,10 +14,11 @@ from .elems import AnyElem, Progress
 from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
-from .engine.history import add_quote, seq_in
+from .engine.history import seq_in
+from .engine.new_messages import message_of, require_type, set_requests
 from .engine.scheduler import due_time
 from .engine.typing_status import repeated_status
-from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
+from .errors import InvalidArgument, RequestTimeout, TimimError
 from .ids import ConversationKey, ConversationType, UserId, conversation_key
 from .message import Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
@@ -36,7 +37,7 @@ __all__ = ["Conversation"]
     muted="use await conversation.set_muted(…)",
     draft="use await conversation.set_draft(…)",
 )
-@checked(InvalidArgument)
+@checked(InvalidArgument, unless=("send",))
 class Conversation(ConversationHistory):
     """Conversation with a user or a group: `client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
 
@@ -138,10 +139,42 @@ class Conversation(ConversationHistory):
             NetworkError: In a handler: the server has the message of an earlier attempt, which cannot be fetched now.
             StorageError: The local store failed; the message is not sent.
         """
-        message = self._message(parts)
-        self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
+        if len(parts) == 1 and (parts[0].__class__ is str or parts[0].__class__ is Message):
+            given = (push, progress, timeout, at, reply_to)
+            plain = priority is Priority.NORMAL and mention.__class__ is tuple and not mention and request_receipt is False
+            if plain and given == (None, None, None, None, None):  # as most calls
+                message = message_of(self.key, parts)
+                message._priority = priority
+                return await self._opened().sends.send(self.key, message, progress=None, push=None)
+        return await self._send(
+            *parts,
+            push=push,
+            progress=progress,
+            priority=priority,
+            timeout=timeout,
+            at=at,
+            mention=mention,
+            reply_to=reply_to,
+            request_receipt=request_receipt,
+        )
+
+    @checked(InvalidArgument)
+    async def _send(
+        self,
+        *parts: str | AnyElem | Message,
+        push: OfflinePush | None,
+        progress: Progress | None,
+        priority: Priority,
+        timeout: Seconds | None,
+        at: datetime | None,
+        mention: Items[UserId],
+        reply_to: Message | None,
+        request_receipt: bool,
+    ) -> Message:
+        message = message_of(self.key, parts)
+        set_requests(self.key, message, mention=mention, reply_to=reply_to, request_receipt=request_receipt)
         if priority is not Priority.NORMAL:
-            self._only(ConversationType.GROUP, "priority= is for groups")
+            require_type(self.key, ConversationType.GROUP, "priority= is for groups")
         message._priority = priority
         if at is not None:
             if timeout is not None or progress is not None:
@@ -163,7 +196,7 @@ class Conversation(ConversationHistory):
             InvalidConversation: This is not the conversation of a group.
             TimimError: The errors of `send`.
         """
-        self._only(ConversationType.GROUP, "red packets go to groups")
+        require_type(self.key, ConversationType.GROUP, "red packets go to groups")
         return await self.send(*parts, priority=Priority.HIGH, timeout=timeout)
 
     async def send_like(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:
@@ -173,7 +206,7 @@ class Conversation(ConversationHistory):
             InvalidConversation: This is not the conversation of a group.
             TimimError: The errors of `send`.
         """
-        self._only(ConversationType.GROUP, "likes go to groups")
+        require_type(self.key, ConversationType.GROUP, "likes go to groups")
         return await self.send(*parts, priority=Priority.LOW, timeout=timeout)
 
     async def send_online(self, *parts: str | AnyElem | Message) -> Message:
@@ -191,8 +224,8 @@ class Conversation(ConversationHistory):
             ServerRefused: The server refused the message.
             NotLoggedIn: The client is not logged in.
         """
-        message = self._message(parts)
-        self._only(ConversationType.C2C, "online messages go to one user")
+        message = message_of(self.key, parts)
+        require_type(self.key, ConversationType.C2C, "online messages go to one user")
         return await self._opened().online_messages.send(self.key, message)
 
     async def send_typing(self, *, active: bool = True) -> None:
@@ -207,7 +240,7 @@ class Conversation(ConversationHistory):
             InvalidConversation: This is not a C2C conversation.
             TimimError: The errors of `send_online`.
         """
-        self._only(ConversationType.C2C, "the typing status goes to one user")
+        require_type(self.key, ConversationType.C2C, "the typing status goes to one user")
         await self._opened().online_messages.send(self.key, Message(typing_elem(active=active)))
 
     @asynccontextmanager
@@ -349,38 +382,6 @@ class Conversation(ConversationHistory):
         except BaseException:
             future.cancel()
             raise
-
-    def _message(self, parts: tuple[str | AnyElem | Message, ...]) -> Message:
-        if self.type is ConversationType.SYSTEM:
-            raise InvalidConversation("only the server can send to the system conversation")
-        if len(parts) == 1 and parts[0].__class__ is not str and isinstance(parts[0], Message):
-            return parts[0]
-        message = Message()
-        for part in parts:  # isinstance() is slow for Message, which is a Sequence
-            if part.__class__ is not str and isinstance(part, Message):
-                raise InvalidArgument("send one Message, or strings and elems, not both")
-            message.add(part)
-        return message
-
-    def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, request_receipt: bool) -> None:
-        """Set mentions, quote and receipt request; an error leaves the message unchanged.
-
-        Raises:
-            InvalidArgument: A mentioned id cannot be a user id, or `reply_to` cannot be quoted.
-            InvalidConversation: Mentions or a receipt are requested outside a group.
-        """
-        if message.status is not None or not (mention or reply_to or request_receipt):
-            return  # the outbox refuses a message that was sent before
-        if mention or request_receipt:
-            self._only(ConversationType.GROUP, "mentions and receipts are for groups")
-        users = tuple(dict.fromkeys(mention))
-        if reply_to is not None:
-            add_quote(message, self.key, reply_to)
-        message._mentions, message._receipt_requested = users, request_receipt
-
-    def _only(self, type: ConversationType, rule: str) -> None:
-        if self.type is not type:
-            raise InvalidConversation(f"{rule}; this is {self.key}")
 
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"

@@ -29,12 +29,14 @@ from .local_store.types import (
     ListedConversation,
     MessageBinder,
     MessageRow,
+    Outgoing,
     PlainBinder,
     Removal,
     RowPosition,
     SearchRows,
 )
 from .local_store.unread import NO_LAST, NO_UNREAD, ServerUnreadCount, UnreadCounts, UnreadState
+from .sqlite.database import batch_callback
 
 __all__ = [
     "ANY_SEQ",
@@ -53,6 +55,7 @@ __all__ = [
     "LocalStore",
     "MessageBinder",
     "MessageRow",
+    "Outgoing",
     "PendingChange",
     "PlainBinder",
     "Removal",
@@ -62,6 +65,7 @@ __all__ = [
     "ServerUnreadCount",
     "UnreadCounts",
     "UnreadState",
+    "batch_callback",
 ]
 
 

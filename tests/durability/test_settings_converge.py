@@ -296,9 +296,9 @@ async def send_nothing(*_: object, **__: object) -> None:
     """Send no change again."""
 
 
-def without_version(connection: Any, key: ConversationKey) -> ConversationFlags:
-    pinned, muted, draft, _ = connection.execute(pending_changes._FLAGS, tuple(key)).fetchone()
-    return ConversationFlags(pinned, bool(muted), draft)
+def without_version(connection: Any, key: ConversationKey) -> tuple[ConversationFlags, bool]:
+    pinned, muted, draft, _, pending = connection.execute(pending_changes._FLAGS_AND_PENDING, tuple(key)).fetchone()
+    return ConversationFlags(pinned, bool(muted), draft), bool(pending)
 
 
 def accept(*_: object) -> bool:
@@ -307,7 +307,7 @@ def accept(*_: object) -> bool:
 
 MUTANTS: dict[Callable[[Settings], None], tuple[object, str, object]] = {
     change_while_away: (PendingChanges, "send_all", send_nothing),
-    overtake_an_answer: (pending_changes, "_flags_of", without_version),
+    overtake_an_answer: (pending_changes, "_flags_and_pending", without_version),
     change_later_elsewhere: (conversations, "_is_last", accept),
     change_last_on_the_device_that_is_away: (PendingChanges, "send_all", send_nothing),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -12,6 +14,7 @@ import pytest
 
 from timim import Client, Conversation, StoreReplaced, TimimError
 from timim.engine.config import account_folder
+from timim.errors import StoreCorrupted
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import message_rows
 from timim.local_store.types import IngestBatch, MessageRow
@@ -22,6 +25,7 @@ from timim.testing import EventRecorder
 PEERS, COUNT = ("bob", "carol"), 150
 SHORT, LONG = 200, 1000
 PAGE_BYTES = 4096
+TIME = 1_700_000_000
 
 
 def text_of(peer: str, seq: int) -> str:
@@ -30,7 +34,15 @@ def text_of(peer: str, seq: int) -> str:
 
 def row(peer: str, seq: int) -> MessageRow:
     body = f'[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"{text_of(peer, seq)}"}}}}]'.encode()
-    return MessageRow(seq, f"17000{seq:05}-{seq}-1", peer, 1_700_000_000 + seq, False, body, "Normal", "", None, None)
+    return MessageRow(seq, f"17000{seq:05}-{seq}-1", peer, TIME + seq, seq % 3 == 0, body, "Normal", cloud_of(seq), None, None)
+
+
+def cloud_of(seq: int) -> str:
+    return f'{{"number":{seq}}}' if seq % 2 else ""
+
+
+def header_of(peer: str, seq: int) -> tuple[object, ...]:
+    return peer, TIME + seq, seq % 3 == 0, cloud_of(seq)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +108,14 @@ async def check_store(folder: Path) -> str:
 
 
 async def check_conversation(conversation: Conversation) -> bool:
-    """Check that each text is right, and that each seq which is proven to be stored is there; return True if all are."""
+    """Check that all that is shown is right, and each seq that is proven to be stored is shown; return True if all are."""
     proven = {seq for first, last in (await conversation.coverage()).intervals for seq in range(first, last + 1)}
-    shown = {message.seq: message.text for message in await conversation.get_local_messages(1000)}
+    found = await conversation.get_local_messages(1000)
+    shown = {message.seq: message.text for message in found}
     assert shown == {seq: text_of(conversation.peer, seq) for seq in shown}
+    for message in found:
+        header = message.sender, message.timestamp, message.is_self, message.cloud_custom_data
+        assert header == header_of(conversation.peer, message.seq)
     assert proven <= set(shown), (
         f"{len(proven - set(shown))} messages are missing from {conversation}, which is called complete"
     )
@@ -152,8 +168,31 @@ async def test_an_intact_store_is_intact(intact: bytes, tmp_path: Path, monkeypa
 
 
 @pytest.mark.requirement("H36")
-async def test_a_client_without_checksums_is_detected(intact: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("without", ["require_body", "require_header"])
+async def test_a_client_without_checksums_is_detected(
+    without: str, intact: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mutant: it shows what the file has."""
-    monkeypatch.setattr(message_rows, "require_body", lambda *row: None)
+    monkeypatch.setattr(message_rows, without, lambda *row: None)
     with pytest.raises(AssertionError, match="variant"):
         await outcomes(intact, tmp_path, range(SHORT))
+
+
+WRONG = {"sender": "'mallory'", "timestamp": "timestamp+3600", "is_self": "1-is_self", "cloud_custom_data": "'{}'"}
+
+
+@pytest.mark.requirement("H36")
+@pytest.mark.parametrize("column", WRONG)
+async def test_a_wrong_header_of_a_message_is_an_error(column: str, intact: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "messages.db"
+
+    def damage() -> None:
+        path.write_bytes(intact)
+        with closing(sqlite3.connect(path)) as file:
+            file.execute(f"UPDATE messages SET {column}={WRONG[column]} WHERE seq=7 AND peer='bob'")
+            file.commit()
+
+    await asyncio.to_thread(damage)
+    async with LocalStore(path) as store:
+        with pytest.raises(StoreCorrupted, match="header"):
+            await store.messages.page(ConversationKey(ConversationType.C2C, "bob"), 1000)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WITHIN_S = 2.0
 PLACES = 3  # of uploads
 CONTENT = b"c" * 100_000
+LONG_CONTENT = b"t" * 5_000_000  # more than trickles in during a test
 
 
 @asynccontextmanager
@@ -118,6 +119,65 @@ async def test_uploads_that_drip_keep_nobody_out() -> None:
         patch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_bounds"))
         async with bounded(login_timeout_s=5) as server:
             assert not await check_dripping_uploads(server)
+
+
+async def trickle(peer: Peer, size: int) -> None:
+    """Send bytes at a rate above the least one."""
+    try:
+        for _ in range(size // 5000):
+            await peer.send(b"t" * 5000)
+            await asyncio.sleep(0.05)
+    except ConnectionError:
+        pass
+
+
+async def check_crowded_uploads(server: RunningServer, tries: int) -> bool:
+    """Return True if uploads of many accounts at one address, each fast enough, leave a place for another address."""
+    elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with (
+        AsyncExitStack() as stack,
+        httpx2.AsyncClient(trust_env=False, transport=elsewhere) as http,
+        peers(server, PLACES) as connections,
+    ):
+        users = ["alice", *(f"mallory-{number}" for number in range(PLACES))]
+        infos = [(await stack.enter_async_context(server.client(user))).engine.connection.server_info for user in users]
+        url, tokens = infos[0].media_url, {user: info.token for user, info in zip(users, infos, strict=True)}
+
+        async def begin(user: str, content: bytes) -> tuple[str, dict[str, str]]:
+            upload, headers = uuid.uuid4().hex, {"Authorization": f"Bearer {tokens[user]}"}
+            digest = hashlib.sha256(content).hexdigest()
+            body = {"Upload": upload, "Kind": "file", "Size": len(content), "Hash": digest}
+            assert (await http.post(url, json=body, headers=headers)).status_code == 200
+            return upload, headers
+
+        crowd = list[asyncio.Task[None]]()
+        for number, peer in enumerate(connections):
+            upload, headers = await begin(f"mallory-{number}", LONG_CONTENT)
+            head = f"PUT /media/uploads/{upload}?offset=0 HTTP/1.1\r\nAuthorization: {headers['Authorization']}\r\n"
+            await peer.send(head.encode() + b"Content-Length: %d\r\n\r\n" % len(LONG_CONTENT))
+            crowd.append(asyncio.create_task(trickle(peer, len(LONG_CONTENT))))
+        try:
+            for number in range(tries):
+                content = b"%d" % number
+                upload, headers = await begin("alice", content)
+                put = await http.put(f"{url}/uploads/{upload}", params={"offset": "0"}, content=content, headers=headers)
+                if put.status_code == 429:
+                    return False
+                assert put.status_code == 200
+                await asyncio.sleep(0.02)
+            return True
+        finally:
+            for task in crowd:
+                task.cancel()
+
+
+@pytest.mark.requirement("H17")
+async def test_uploads_of_one_address_leave_places_to_others() -> None:
+    settings: dict[str, Any] = {"trusted_proxies": "", "login_timeout_s": 5}
+    async with bounded(media_receiving_per_address=PLACES - 1, **settings) as server:
+        assert await check_crowded_uploads(server, 20)
+    async with bounded(media_receiving_per_address=0, **settings) as server:
+        assert not await check_crowded_uploads(server, 500)
 
 
 async def check_crowd(server: RunningServer) -> bool:

@@ -8,8 +8,10 @@ import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from timim import DownloadFailed, NetworkError, TimimError
@@ -175,3 +177,43 @@ async def test_every_other_answer_has_a_limit(call: str, status: str) -> None:
             await CALLS[call](transfer)  # type: ignore[misc]
         assert hostile.requested
         assert hostile.sent_bytes < BUFFERED_BYTES
+
+
+async def check_redirects(folder: Path) -> None:
+    """Check that no redirect is followed: neither to another server nor to a file, by no call."""
+    (secret := folder / "secret").write_bytes(GOOD)
+    (got := folder / "got").mkdir()
+    async with hostile_server() as (elsewhere, _), hostile_server() as (hostile, transfer):
+        elsewhere.begin = head(f"Content-Length: {len(GOOD)}", "Connection: close") + GOOD
+        for target in (elsewhere.info.media_url, secret.as_uri(), "//127.0.0.1:1/x"):
+            for status in (
+                "301 Moved Permanently",
+                "302 Found",
+                "303 See Other",
+                "307 Temporary Redirect",
+                "308 Permanent Redirect",
+            ):
+                hostile.begin = head(f"Location: {target}", "Content-Length: 0", "Connection: close", status=status)
+                calls = (
+                    lambda: transfer.read(UUID, "", len(GOOD), None),
+                    lambda: transfer.download(UUID, "", len(GOOD), got / "file", None),
+                    lambda: transfer.signed_url(UUID, ""),
+                )
+                for call in calls:
+                    with pytest.raises(TimimError):
+                        await call()
+        assert hostile.requested
+        assert elsewhere.requested == []
+        assert await asyncio.to_thread(os.listdir, got) == []
+
+
+@pytest.mark.requirement("H40")
+async def test_no_redirect_is_followed(tmp_path: Path) -> None:
+    await check_redirects(tmp_path)
+
+
+@pytest.mark.requirement("H40")
+async def test_a_client_that_follows_redirects_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx2, "AsyncClient", partial(httpx2.AsyncClient, follow_redirects=True))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await check_redirects(tmp_path)

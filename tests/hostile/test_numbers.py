@@ -23,7 +23,7 @@ from timim.server import Server, Settings
 from timim.server.handlers import ALL_HANDLERS
 from timim.server.handlers.registry import RequestContext, Services
 
-AT_ONCE = 50  # requests of one example: `make fuzz` makes 20,000 examples
+AT_ONCE = 50 if settings().max_examples > 1000 else 20  # requests of an example: a million with the 20,000 of `make fuzz`
 
 
 class OpenServer(Server):
@@ -44,6 +44,7 @@ class OpenServer(Server):
 @asynccontextmanager
 async def open_server(folder: Path) -> AsyncIterator[OpenServer]:
     given: dict[str, Any] = {"data_dir": folder, "port": 0, "synchronous": "OFF", "group_messages_per_s": 0}
+    given["groups_per_owner"] = 1_000_000  # each example has a group, and `make fuzz` 20,000 examples
     async with OpenServer(Settings(**given)) as server:
         for user in (requests.SELF, requests.PEER, requests.MEMBER):
             await server.services.entities.ensure_account(user)

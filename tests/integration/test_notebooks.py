@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
+from tests.support.notebooks import execute, notebook_of
 from tests.support.paths import DOCS, ROOT
 
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
-
-
-def notebook_of(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def printed(notebook: Any) -> str:
@@ -30,8 +25,8 @@ def printed(notebook: Any) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq", "ignore::DeprecationWarning:jupyter_client")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
-    notebook = notebook_of(path)
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    notebook = notebook_of(path.read_text())
+    execute(notebook, Path.cwd())
     if path.stem == "group":
         said = printed(notebook)
         for line in (
@@ -65,7 +60,7 @@ def html_of(cell: Any) -> str:
 
 def test_the_docs_show_a_picture_of_each_drawn_cell_for_light_and_dark_pages() -> None:
     page = (DOCS / "how-to" / "use_notebooks.md").read_text()
-    names = drawn(notebook_of(ROOT / "examples" / "notebooks" / "gallery.ipynb"))
+    names = drawn(notebook_of((ROOT / "examples" / "notebooks" / "gallery.ipynb").read_text()))
     wanted = {f"notebook_{name}_{theme}.png" for name in names for theme in ("light", "dark")}
     assert {path.name for path in (DOCS / "images").glob("notebook_*.png")} == wanted
     for picture in wanted:
@@ -75,4 +70,4 @@ def test_the_docs_show_a_picture_of_each_drawn_cell_for_light_and_dark_pages() -
 def test_no_notebook_is_committed_with_its_output() -> None:
     assert NOTEBOOKS
     for path in NOTEBOOKS:
-        assert not printed(notebook_of(path))
+        assert not printed(notebook_of(path.read_text()))

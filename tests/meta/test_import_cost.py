@@ -1,4 +1,4 @@
-"""Tests that `import timim` loads only the packages that every client needs; the others are loaded on first use."""
+"""Tests that `import timim` and `timim serve` load only what they need; the rest is loaded on first use."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def test_import_timim_loads_nothing_that_only_the_server_or_the_cli_needs(tmp_pa
 
 def test_the_check_sees_a_heavy_module(tmp_path: Path) -> None:
     assert "rich" in loaded_by("import rich", tmp_path)
+
+
+def test_timim_serve_loads_no_other_command(tmp_path: Path) -> None:
+    run = "from timim.cli.main import main\nsys.argv = ['timim', 'serve', '--port', 'x']\ntry: main()\nexcept SystemExit: pass"
+    loaded = loaded_by(run, tmp_path)
+    assert "timim.cli.server" in loaded
+    others = ("commands", "messages", "chat", "history", "users", "backup", "bench")
+    assert not loaded & {f"timim.cli.{name}" for name in others}

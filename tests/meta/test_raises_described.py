@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
+import pytest
+
 import timim
 from tests.support.paths import ROOT
 from tests.support.raised_errors import Package, Place, undocumented
@@ -22,7 +24,9 @@ INTERNAL = {"bind", "bind_elems", "bind_unpacker", "load_body", "replace_elems",
 SPECIAL = {"__init__", "__call__", "__aiter__", "__anext__", "__await__", "__aenter__", "__aexit__", "__getitem__", "__iter__"}
 
 
+@pytest.fixture(scope="module")
 def package() -> Package:
+    """Read the source of timim."""
     paths = sorted((ROOT / "timim").rglob("*.py"))
     return Package({".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths})
 
@@ -47,13 +51,12 @@ def faults(read: Package, places: Iterator[Place]) -> list[str]:
     return sorted(found)
 
 
-def test_each_public_callable_that_can_raise_says_so() -> None:
-    read = package()
-    assert faults(read, public_callables(read)) == []
+def test_each_public_callable_that_can_raise_says_so(package: Package) -> None:
+    assert faults(package, public_callables(package)) == []
 
 
-def test_the_exceptions_are_public_callables() -> None:
-    assert set(NEVER_RAISE) <= {place.name for place in public_callables(package())}
+def test_the_exceptions_are_public_callables(package: Package) -> None:
+    assert set(NEVER_RAISE) <= {place.name for place in public_callables(package)}
 
 
 ERRORS = """

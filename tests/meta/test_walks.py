@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,14 @@ class Step:
     hop: bool
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def definition(source: str, name: str) -> ast.AST | None:
     """Return the definition of `Class.method`, `function`, `Class.attribute` or `CONSTANT` in a module, or None."""
-    node: ast.AST = ast.parse(source)
+    node: ast.AST = parsed(source)
     for part in name.split("."):
         found = next((child for child in ast.iter_child_nodes(node) if part in _defined(child)), None)
         if found is None:
@@ -92,6 +98,7 @@ def unreachable(steps: list[Step], sources: Mapping[str, str]) -> list[str]:
     return lost
 
 
+@cache
 def sources_of_code() -> dict[str, str]:
     folders = ("timim", "tests", "bench", "examples")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]

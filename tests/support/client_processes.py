@@ -7,6 +7,7 @@ on a socket that the test reads, so reports made before a kill are received.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -93,14 +94,15 @@ class Clients:
 
     async def kill(self, number: int) -> None:
         try:
-            process = os.pidfd_open(pid := self._pids.pop(number))
+            process = os.pidfd_open(self._pids.pop(number))
         except ProcessLookupError:
             return  # the client has ended by itself
         gone = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(process, gone.set)  # readable once the process is dead and its files are closed
         try:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the client has just ended by itself, at its failpoint
+                signal.pidfd_send_signal(process, signal.SIGKILL)
             async with asyncio.timeout(WAIT_S):
                 await gone.wait()
         finally:
@@ -172,11 +174,11 @@ def rename_resends() -> None:
     """Install a mutant that gives a resent message another msg_id."""
     start = Outbox._start
 
-    async def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
+    def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
         if item.message.msg_id in _named:
             item.message._msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
         _named.add(item.message.msg_id)
-        return await start(self, key, queue, item, link)
+        return start(self, key, queue, item, link)
 
     Outbox._start = renames  # type: ignore[method-assign]
 

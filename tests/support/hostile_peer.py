@@ -7,7 +7,7 @@ import select
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -117,7 +117,8 @@ async def peers(server: Address, count: int = 1, *, receive_buffer: int = 0) -> 
             if receive_buffer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             connection.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(connection, (address.hostname, address.port))
+            with suppress(ConnectionResetError):  # the server may cut it before this side knows of its connection
+                await asyncio.get_running_loop().sock_connect(connection, (address.hostname, address.port))
         yield [Peer(connection) for connection in connections]
     finally:
         for connection in connections:

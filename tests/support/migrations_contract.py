@@ -24,6 +24,7 @@ VERSIONS = range(1, schema.VERSION + 1)
 ADDED: Row = {"key": "last_tiny_id", "value": "7"}  # the only row that a step adds
 COLUMN_FACTS = "table_name, ordinal_position, column_name, data_type, collation_name, column_default, is_nullable, is_identity"
 Tables = dict[str, list[Row]]
+Defaults = dict[str, dict[str, str]]  # of each table with default values: column → value, as text
 
 
 class Database(Protocol):
@@ -33,7 +34,7 @@ class Database(Protocol):
     async def load(self, text: str) -> None: ...
     async def tables(self) -> Tables: ...
     async def shape(self) -> tuple[object, ...]: ...  # the structure, as comparable values
-    async def defaults(self, table: str) -> dict[str, str]: ...  # the default values of the columns that have one, as texts
+    async def defaults(self) -> Defaults: ...
 
 
 class SqliteFile:
@@ -57,9 +58,13 @@ class SqliteFile:
         with closing(sqlite3.connect(self._path)) as file:
             return tuple(file.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"))
 
-    async def defaults(self, table: str) -> dict[str, str]:
+    async def defaults(self) -> Defaults:
+        found: Defaults = {}
         with closing(sqlite3.connect(self._path)) as file:
-            return {row[1]: row[4].strip("'") for row in file.execute(f"PRAGMA table_info({table})") if row[4] is not None}
+            for (table,) in file.execute("SELECT name FROM sqlite_schema WHERE type='table'").fetchall():
+                columns = file.execute(f"PRAGMA table_info({table})")
+                found[table] = {row[1]: row[4].strip("'") for row in columns if row[4] is not None}
+        return found
 
 
 class PostgresDatabase:
@@ -76,16 +81,18 @@ class PostgresDatabase:
         await connection.execute(text)
         await connection.close()
 
-    async def _ask(self, question: str) -> list[Row]:
+    async def _ask(self, *questions: str) -> list[list[Row]]:
+        """Return the rows of each question. All of them use one connection, because PostgreSQL starts a process for each."""
         connection = await asyncpg.connect(self._url)
         try:
-            return [dict(row) for row in await connection.fetch(question)]
+            return [[dict(row) for row in await connection.fetch(question)] for question in questions]
         finally:
             await connection.close()
 
     async def tables(self) -> Tables:
-        names = [row["tablename"] for row in await self._ask("SELECT tablename FROM pg_tables WHERE schemaname='public'")]
-        return {str(name): await self._ask(f"SELECT * FROM {name}") for name in names if name != "timim_schema"}
+        (rows,) = await self._ask("SELECT tablename FROM pg_tables WHERE schemaname='public' AND tablename <> 'timim_schema'")
+        names = [str(row["tablename"]) for row in rows]
+        return dict(zip(names, await self._ask(*(f"SELECT * FROM {name}" for name in names)), strict=True))
 
     async def shape(self) -> tuple[object, ...]:
         questions = (
@@ -96,14 +103,17 @@ class PostgresDatabase:
             f"SELECT proname, prosrc FROM pg_proc WHERE pronamespace='public'::regnamespace AND proname='{FUNCTION.name}'",
             "SELECT version FROM timim_schema",
         )
-        return tuple([await self._ask(question) for question in questions])
+        return tuple(await self._ask(*questions))
 
-    async def defaults(self, table: str) -> dict[str, str]:
-        rows = await self._ask(
-            "SELECT column_name AS name, column_default AS value FROM information_schema.columns"
-            f" WHERE table_name='{table}' AND column_default IS NOT NULL"
+    async def defaults(self) -> Defaults:
+        (rows,) = await self._ask(
+            "SELECT table_name AS of, column_name AS name, column_default AS value FROM information_schema.columns"
+            " WHERE table_schema='public' AND column_default IS NOT NULL"
         )
-        return {str(row["name"]): str(row["value"]).removesuffix("::text").strip("'") for row in rows}
+        found: Defaults = {}
+        for row in rows:
+            found.setdefault(str(row["of"]), {})[str(row["name"])] = str(row["value"]).removesuffix("::text").strip("'")
+        return found
 
 
 async def migrate(database: Database) -> None:
@@ -118,11 +128,11 @@ async def check_migration(engine: Engine, version: int, database: Database) -> N
     before = await database.tables()
     assert all(before.values()), "a table without rows would make the test pass for no reason"
     await migrate(database)
-    after = await database.tables()
+    after, all_defaults = await database.tables(), await database.defaults()
     assert before.keys() <= after.keys()
     for table, rows in after.items():
         was = before.get(table, [])
-        defaults = await database.defaults(table)
+        defaults = all_defaults.get(table, {})
         new = {column for row in rows for column in row} - {column for row in was for column in row}
         assert all(str(row[column]) == defaults[column] for row in rows for column in new if was), table
         is_now = [{column: value for column, value in row.items() if column not in new} for row in rows] if was else rows

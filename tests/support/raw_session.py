@@ -92,13 +92,17 @@ class RawSession:
 
     async def closed(self) -> str:
         """Wait until the server closes the socket, and return its reason."""
+        return (await self.closed_with())[1]
+
+    async def closed_with(self) -> tuple[int, str]:
+        """Wait until the server closes the socket, and return its code and reason; 1006 if there are none."""
         async with asyncio.timeout(WAIT_S):
             try:
                 await asyncio.shield(self._running)
             except ConnectionFailed as exc:
                 closed = exc.__cause__
                 assert isinstance(closed, ConnectionClosed)
-                return closed.rcvd.reason if closed.rcvd is not None else ""
+                return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (1006, "")
         raise AssertionError("the socket has not ended")
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ import itertools
 from contextlib import AsyncExitStack
 
 from timim import Client, Group
-from timim.testing import RunningServer
+from timim.testing import LocalServer, RunningServer
 
 TYPES = ("Work", "Public", "Meeting", "AVChatRoom", "Community")
 _tests = itertools.count(1)
@@ -15,7 +15,7 @@ _tests = itertools.count(1)
 class Users:
     """Logged-in clients, created on request. Each test uses user ids of its own."""
 
-    def __init__(self, server: RunningServer, stack: AsyncExitStack) -> None:
+    def __init__(self, server: RunningServer | LocalServer, stack: AsyncExitStack) -> None:
         self.server = server
         self._stack = stack
         self._prefix = f"{next(_tests)}-"

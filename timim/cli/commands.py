@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from .. import __version__
 from . import backup, bench, chat, handled, history, messages, server, users, webhooks
-from .console import DEBUG, OUTPUT_CLOSED
+from .console import DEBUG
 
 HELP = """Send and receive instant messages, and run a server.
 
@@ -43,13 +42,3 @@ def options(
 ) -> None:
     """Set the options of all commands."""
     DEBUG["tracebacks"] = verbose
-
-
-def run() -> None:
-    """Run the command line."""
-    try:
-        app(prog_name="timim")
-    except SystemExit as exc:
-        if isinstance(exc.__context__, BrokenPipeError):  # of the help, which rich prints
-            sys.exit(OUTPUT_CLOSED)
-        raise

@@ -61,6 +61,16 @@ def print_note(text: str) -> None:
     notes.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
 
 
+def run_app(app: typer.Typer) -> None:
+    """Run the command line with the commands of `app`."""
+    try:
+        app(prog_name="timim")
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # of the help, which rich prints
+            sys.exit(OUTPUT_CLOSED)
+        raise
+
+
 def run_command(work: Coroutine[Any, Any, None]) -> None:
     """Run the coroutine of a command.
 

@@ -149,12 +149,15 @@ def tail(account: AccountOptions) -> None:
             stopping.set()
 
         @client.on_new_message
-        def each(messages: list[Message]) -> None:
-            try:
-                for message in messages:
-                    print_message(message, as_json=account.json)
+        async def each(messages: list[Message]) -> None:
+            try:  # in a thread, because a slow reader of the output blocks the printing
+                await asyncio.to_thread(print_messages, messages)
             except OutputClosed:
                 end_output()
+
+        def print_messages(messages: list[Message]) -> None:
+            for message in messages:
+                print_message(message, as_json=account.json)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,7 +24,7 @@ from .server_logging import set_up_logging
 from .server_settings import read_settings
 from .settings_help import ServeCommand
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)  # as `commands.app`, for `timim serve` alone
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")]
 TlsCert = Annotated[Path | None, typer.Option(help="PEM file with the certificate, for wss://; SIGHUP reads it again.")]

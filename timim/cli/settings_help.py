@@ -26,7 +26,7 @@ _GROUPS: dict[str, str] = {
         receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s
         media_sweep_s media_open_uploads media_unnamed_bytes media_receiving
-        media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint
+        media_receiving_per_user media_receiving_per_address blobs s3_bucket s3_prefix s3_endpoint
         s3_region s3_access_key s3_secret_key""",
     "Webhooks and offline push": """webhook_url webhook_token webhook_commands webhook_timeout_s webhook_required
         push_url push_token push_timeout_s push_give_up_s""",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from ..errors import TimimError
 from ..events import (
@@ -29,6 +30,7 @@ from ..storage import (
     IngestResult,
     LastPosition,
     ListedConversation,
+    Outgoing,
     Removal,
     UnreadCounts,
 )
@@ -182,6 +184,9 @@ class ConversationIndex:
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
         """Apply new values of pin, mute and draft; pinning moves the conversation in the list."""
         state = self.get(key)
+        if flags.pinned == state.pinned_at:  # the place in the list is the same
+            state.set_flags(flags)
+            return
         listed = self.is_listed(key)
         self._remove(state)
         state.set_flags(flags)
@@ -213,13 +218,16 @@ class ConversationIndex:
             time = max((time, *(other.active_at for other in self._listed[unpinned : unpinned + 1])))
         return time
 
-    def on_outgoing_stored(self, message: Message, listed_at: int) -> None:
-        """Move the conversation of a stored outgoing message to the top of the list; `listed_at` was `newest_time`."""
-        assert message.key is not None
-        state = self.get(message.key)
-        self._place(state, LastPosition(max(listed_at, state.active_at), message.local_id))
-        state.recent.add(message)
-        self.live.add(message)
+    def on_outgoing_stored(self, outgoing: Sequence[Outgoing]) -> None:
+        """Move the conversations of stored outgoing messages to the top of the list; `listed_at` was `newest_time`."""
+        for key, of_one in groupby(outgoing, key=lambda one: one.message.key):
+            assert key is not None
+            state, of_key = self.get(key), list(of_one)
+            listed_at = max(state.active_at, *(one.listed_at for one in of_key))
+            self._place(state, LastPosition(listed_at, of_key[-1].message.local_id))
+            state.recent.extend([one.message for one in of_key])
+            for one in of_key:
+                self.live.add(one.message)
 
     def on_acked(self, message: Message) -> None:
         """Apply the seq and the time of a sent message, shortly before the store does."""

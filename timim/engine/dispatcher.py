@@ -210,6 +210,13 @@ class Dispatcher:
         finally:
             self._caller.end_stop()
 
+    def records_messages(self) -> bool:
+        """Return True if messages have handlers, so that they are to be stored as unhandled."""
+        if not self.messages.handlers:
+            return False
+        self._record.expect_rows()
+        return True
+
     def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
         lane = self._lanes.get(key)
@@ -285,8 +292,11 @@ class Dispatcher:
 
         The message counts as waiting until its handlers have returned.
         """
+        if not self.messages.handlers:
+            self._finish_listed(lane)
+            return True
         message: Any = lane.items[0]
-        if not (self.messages.handlers and is_for_single_handlers(message)):
+        if not is_for_single_handlers(message):
             self._record.set_handled(message)
         elif not await self.messages.handle(message):
             return False
@@ -294,3 +304,11 @@ class Dispatcher:
         lane.listed -= 1
         self._taken(1)
         return True
+
+    def _finish_listed(self, lane: _Lane) -> None:
+        """Finish the messages that the handlers of lists had, because there are no other handlers."""
+        count, lane.listed = lane.listed, 0
+        for _ in range(count):
+            message: Any = lane.items.popleft()
+            self._record.set_handled(message)
+        self._taken(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -53,6 +54,9 @@ class ProvenEntries:
         return list(held)
 
 
+_numbers_of = attrgetter(*(name for name, kind in contact_wire.ConversationItem.__annotations__.items() if kind == "Int"))
+
+
 @dataclass(slots=True)
 class ConversationChanges:
     """Conversations and receipts that changed since a sync, and the `since` to send with the next request.
@@ -71,7 +75,7 @@ class ConversationChanges:
         """Add an item of the list; a conversation with a message between two requests is listed twice."""
         try:
             contact = decode(contact_wire.ConversationItem, raw)
-            if any(isinstance(value, int) and abs(value) >= ANY_SEQ for value in msgspec.structs.astuple(contact)):
+            if max(map(abs, _numbers_of(contact))) >= ANY_SEQ:
                 raise ProtocolError("a number of the conversation is too large to be stored")
         except ProtocolError as exc:
             self._add_malformed(raw, exc)

@@ -31,13 +31,18 @@ class HandlingRecord:
         self.max_attempts: int = config.max_attempts
         self._table = store.handling
         self._messages = store.messages
+        self._has_rows = False  # since the client was created, a message was recorded as unhandled, or found so
         self._handled: list[int] = []  # local_ids to write
         self._timer: asyncio.TimerHandle | None = None
         self._writes: set[asyncio.Future[None]] = set()
 
+    def expect_rows(self) -> None:
+        """Note that messages are stored with a record from now on."""
+        self._has_rows = True
+
     def set_handled(self, message: Message) -> None:
         """Note that a message needs no handler any more. The note is written with others, within BATCH_S."""
-        if message.is_self or not message.local_id:
+        if not self._has_rows or message.is_self or not message.local_id:
             return  # it has no record
         self._handled.append(message.local_id)
         if self._timer is None:
@@ -79,6 +84,7 @@ class HandlingRecord:
         rows = await self._table.rows(dead=False)
         if not rows:
             return []
+        self._has_rows = True
         unhandled: list[tuple[Message, int]] = []
         for message in await self._messages.in_handling(dead=False):
             row = rows.get(message.local_id)
@@ -99,6 +105,7 @@ class HandlingRecord:
         """Give a dead letter to `deliver` as a message to handle; return False if it is none. Raises StorageError."""
         if not await self._table.revive(message.local_id):
             return False
+        self._has_rows = True
         message._attempt, message._redelivered = 1, True
         deliver([message])
         return True

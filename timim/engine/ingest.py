@@ -68,7 +68,7 @@ class Ingest:
         """
         if not batches:
             return
-        storing = self._store.messages.ingest(batches, unhandled=bool(self._dispatcher.messages.handlers))
+        storing = self._store.messages.ingest(batches, unhandled=self._dispatcher.records_messages())
         storing.add_done_callback(partial(self._on_stored, batches))
         try:
             await asyncio.shield(storing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -23,7 +23,7 @@ from ..protocol.codec import Request, decode_reply
 from ..protocol.elems import encode_body
 from ..protocol.frames import Frame
 from ..protocol.pacing import is_rate_limit
-from ..storage import Ack, AckResult, LocalStore
+from ..storage import LocalStore, Outgoing, batch_callback
 from ..transport.connection import Connection
 from ..transport.websocket import Link
 from .attachments import Attachments, has_content
@@ -35,6 +35,7 @@ from .send_pace import SendPace
 from .send_queue import ConversationQueue, PendingMessage, logged_out
 from .send_requests import ack_from_reply, check_size, check_unsent, claim, send_request
 from .send_window import SendWindow
+from .settling import Settling
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +63,21 @@ class Outbox:
         self._connection = connection
         self._attachments = attachments
         self._conversations = conversations
-        self._inbox = inbox
         self._binder = binder
         self._dispatcher = dispatcher
         self._queues: dict[ConversationKey, ConversationQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # work after a reply that waits for the disk
-        self._unsettled = 0  # acks that are not stored yet
-        self._all_settled = asyncio.Event()
-        self._all_settled.set()
         self._resumed = asyncio.Event()
         self._leaving = False  # a logout waits for the handlers
         self._window = SendWindow(SendPace(dispatcher))
+        self._settling = Settling(store, attachments, conversations, inbox)
 
     @property
     def sending(self) -> int:
         """The number of messages that wait for their ack."""
         return sum(len(queue.pending) for queue in self._queues.values())
 
-    async def send(
+    def send(
         self,
         key: ConversationKey,
         message: Message,
@@ -87,35 +85,42 @@ class Outbox:
         progress: Progress | None,
         push: OfflinePush | None,
         derived: bool = False,
-    ) -> Message:
-        """Store a message, queue it, and wait for the ack.
+    ) -> Awaitable[Message]:
+        """Queue a message, which is stored and then sent; return an awaitable of its ack, to be awaited at once.
 
         Cancelling stops the waiting, and the message is still sent. Only if content given as bytes is still being written
         to disk, cancelling withdraws the message. If `derived`, a MsgIdConflict is raised, but not reported as MessageFailed.
         """
         self._store.check_open()
         check_unsent(message)
-        uploads = has_content(message.elems)
-        body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
+        elems = message.elems
+        uploads = has_content(elems)
+        body = encode_body([elem for elem in elems if not elem.needs_upload] if uploads else elems)
         check_size(self._connection.server_info, message, body, push)  # and again after uploads
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
         self._binder.bind(message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
         item.derived = derived
         if uploads:
-            try:
-                await self._attachments.persist(message)
-                body = encode_body(message.elems, local=True)
-            except BaseException:
-                await asyncio.shield(self._discard(key, item))
-                raise
-        else:
-            item.body = body  # the stored body is also the body to send
-        item.noted, item.listed_at = self._connection.online, self._conversations.newest_time
-        self._store.messages.add_outgoing(
-            message, body, partial(self._on_stored, key, item), started=item.noted, listed_at=item.listed_at
-        )
+            return self._send_content(key, item)
+        item.body = body  # the stored body is also the body to send
+        self._store_row(item, body)
+        return item.done
+
+    async def _send_content(self, key: ConversationKey, item: PendingMessage) -> Message:
+        """Write the content of a message to disk, then its row, and wait for the ack."""
+        try:
+            await self._attachments.persist(item.message)
+            body = encode_body(item.message.elems, local=True)
+        except BaseException:
+            await asyncio.shield(self._discard(key, item))
+            raise
+        self._store_row(item, body)
         return await item.done
+
+    def _store_row(self, item: PendingMessage, body: bytes) -> None:
+        item.row_body, item.noted, item.listed_at = body, self._connection.online, self._conversations.newest_time
+        self._store.messages.add_outgoing(item, self._on_stored)
 
     async def queue(self, message: Message, push: OfflinePush | None) -> None:
         """Store and queue a message that was scheduled, with its content on disk; return when it is stored.
@@ -130,7 +135,7 @@ class Outbox:
         item.ignore_errors()
         body = encode_body(message.elems, local=True)
         item.body = b"" if has_content(message.elems) else body
-        item.noted, item.listed_at = self._connection.online, self._conversations.newest_time
+        item.row_body, item.noted, item.listed_at = body, self._connection.online, self._conversations.newest_time
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def on_stored(local_id: int | Exception) -> None:
@@ -138,24 +143,37 @@ class Outbox:
                 self._queues.get(key, ConversationQueue()).finish(item, local_id)
                 stored.set_exception(local_id)
             else:
-                self._on_stored(key, item, local_id)
+                self._continue([item], [local_id])
                 stored.set_result(None)
 
-        self._store.messages.add_outgoing(message, body, on_stored, started=item.noted, listed_at=item.listed_at)
+        self._store.messages.add_outgoing(item, on_stored)
         await asyncio.shield(stored)
 
-    def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
-        """Continue a send after its row was written, or could not be written."""
-        if isinstance(local_id, Exception):
-            self._spawn(self._discard(key, item, local_id))
-            return
-        item.message._local_id = local_id
-        item.stored = True
-        if self._leaving and not item.done.done():
-            item.done.set_exception(logged_out())
-        self._conversations.on_outgoing_stored(item.message, item.listed_at)
-        if key in self._queues:  # otherwise the client logged out, and the next login sends the message
-            self._queues[key].wake.set()
+    @batch_callback
+    def _on_stored(self, items: Sequence[Outgoing], local_ids: Sequence[int | Exception]) -> None:
+        self._continue(items, local_ids)
+
+    def _continue(self, items: Sequence[Outgoing], local_ids: Sequence[int | Exception]) -> None:
+        """Continue sends after their rows were written, or could not be written."""
+        stored: list[PendingMessage] = []
+        keys: set[ConversationKey] = set()
+        for item, local_id in zip(items, local_ids, strict=True):
+            assert isinstance(item, PendingMessage)
+            key = item.message.key
+            assert key is not None
+            if isinstance(local_id, Exception):
+                self._spawn(self._discard(key, item, local_id))
+                continue
+            item.message._local_id = local_id
+            item.stored = True
+            if self._leaving and not item.done.done():
+                item.done.set_exception(logged_out())
+            stored.append(item)
+            keys.add(key)
+        self._conversations.on_outgoing_stored(stored)
+        for key in keys:
+            if key in self._queues:  # otherwise the client logged out, and the next login sends the message
+                self._queues[key].wake.set()
 
     async def _discard(self, key: ConversationKey, item: PendingMessage, error: BaseException | None = None) -> None:
         """Undo the send of a message that has no row."""
@@ -215,11 +233,9 @@ class Outbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        while self._tasks or self._unsettled:
-            self._store.flush()
-            await self._all_settled.wait()
-            if self._tasks:
-                await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
+        while self._tasks:
+            await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
+        await self._settling.finish()
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()
@@ -237,7 +253,8 @@ class Outbox:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = ConversationQueue()
-        item = PendingMessage(message, asyncio.get_running_loop().create_future(), progress, push)
+        done: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        item = PendingMessage(message, b"", noted=False, listed_at=0, done=done, progress=progress, push=push)
         queue.pending.append(item)
         queue.wake.set()
         if queue.task is None or queue.task.done():
@@ -270,67 +287,79 @@ class Outbox:
                     break
                 if i < last_out:
                     break  # timed out while later messages are in flight: wait for these to preserve the order
-                if not await self._start(key, queue, item, link):
-                    break
+                try:
+                    if not (item.body and item.noted) and not await self._prepare(key, item):
+                        break
+                    if not self._start(key, queue, item, link):
+                        break
+                except Exception as exc:  # noqa: BLE001  the message fails, or is sent again
+                    if not await self._on_start_failed(key, queue, item, exc):
+                        break
             await queue.wait()
 
-    async def _start(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, link: Link) -> bool:
-        """Upload the content of a message if needed, and queue its request; return False if it has to wait or is withdrawn."""
+    async def _prepare(self, key: ConversationKey, item: PendingMessage) -> bool:
+        """Upload the content of a message, and note on disk that it may leave this device; return False if it is withdrawn."""
         message = item.message
-        uploading = not item.body
         try:
-            if uploading:
+            if not item.body:
                 given = message.elems
                 item.uploading = asyncio.create_task(self._attachments.upload(message, item.on_progress))
                 await item.uploading
                 item.given = given if message.elems is not given and not item.reuploaded else ()
                 item.body = encode_body(message.elems)
-                uploading = False
-            check_size(self._connection.server_info, message, item.body, item.push)
-            if not await self._begin(key, item):
-                return False
-            if self._window.is_paused:  # since a moment ago
-                self._window.starve(queue)
-                return False
-            asks = item.condemned is not None
-            request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)
-            self._window.pace.resume(link, timeout_s=self._timeout_s)
-            link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
+            if not item.noted:
+                check_size(self._connection.server_info, message, item.body, item.push)
+                await self._store.messages.note_started(key)
+                item.noted = True
         except asyncio.CancelledError:
             if not item.held:
                 raise
             return False  # the user deletes the message
-        except NetworkError as exc:
+        return True
+
+    def _start(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, link: Link) -> bool:
+        """Queue the request of a message; return False if it has to wait or is withdrawn."""
+        message = item.message
+        check_size(self._connection.server_info, message, item.body, item.push)
+        item.begun = item.begun or not item.held
+        if not item.begun:
+            return False
+        if self._window.is_paused:  # since a moment ago
+            self._window.starve(queue)
+            return False
+        asks = item.condemned is not None
+        request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)
+        self._window.pace.resume(link, timeout_s=self._timeout_s)
+        link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
+        item.link = link
+        self._window.add(item)
+        return True
+
+    async def _on_start_failed(
+        self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, exc: Exception
+    ) -> bool:
+        """Let a message fail that could not be started, or try again later; return False if later messages have to wait."""
+        message = item.message
+        if isinstance(exc, NetworkError):
             log.debug("sending message %s to %s was interrupted; trying again: %s", message.msg_id, key, exc)
-            if uploading:  # a lost websocket does not count: the message is sent over the next one
+            if not item.body:  # a lost websocket does not count: the message is sent over the next one
                 item.on_upload_cut()
             if item.cuts >= CUTS_LIMIT and self._connection.online:
                 await self._fail(queue, item, exc)
                 return True
             asyncio.get_running_loop().call_later(RETRY_S, queue.wake.set)
             return False
-        except TimimError as exc:
+        if isinstance(exc, TimimError):
             if queue.pending[0] is not item:
                 return False  # it fails after the earlier messages have their seqs, which keeps its place in the history
             await self._fail(queue, item, exc)
             return True
-        except Exception as exc:  # a bug in timim or an error of a progress callback: only this message fails
-            log.exception("sending message %s to %s failed", message.msg_id, key)
-            failed = InvalidArgument(f"sending failed: {exc!r}")
-            failed.__cause__ = exc
-            await self._fail(queue, item, failed)
-            return True
-        item.link = link
-        self._window.add(item)
+        # a bug in timim, or an error of a progress callback: only this message fails
+        log.error("sending message %s to %s failed", message.msg_id, key, exc_info=exc)
+        failed = InvalidArgument(f"sending failed: {exc!r}")
+        failed.__cause__ = exc
+        await self._fail(queue, item, failed)
         return True
-
-    async def _begin(self, key: ConversationKey, item: PendingMessage) -> bool:
-        """Note on disk that a message may leave this device; return False if the user is deleting it."""
-        if not item.noted:
-            await self._store.messages.note_started(key)
-            item.noted = True
-        item.begun = item.begun or not item.held
-        return item.begun
 
     def _on_reply(
         self,
@@ -372,36 +401,7 @@ class Outbox:
         if item.condemned is not None and not reply.timeline_seq:
             self._spawn(self._fail(queue, item, item.condemned))
             return
-        self._accept(queue, item, ack_from_reply(key, item.message, item.body, reply))
-
-    def _accept(self, queue: ConversationQueue, item: PendingMessage, ack: Ack) -> None:
-        """Return the result to the sender, then store the ack: a crash in between only causes one more resend."""
-        message = item.message
-        message._seq, message._timestamp = ack.seq, ack.timestamp
-        message._sender_profile, message._sender_member = ack.profile, ack.member
-        if message.status is MessageStatus.SENDING:
-            message._status = MessageStatus.SUCCEEDED
-        self._conversations.on_acked(message)
-        self._inbox.on_ack(ack.key, ack.seq)
-        self._unsettled += 1
-        self._all_settled.clear()
-        self._store.messages.settle(ack, partial(self._on_settled, message, ack))
-        queue.finish(item, None)
-        log.debug("the server stored message %s of %s as seq %d", message.msg_id, ack.key, ack.seq)
-
-    def _on_settled(self, message: Message, ack: Ack, result: AckResult | Exception) -> None:
-        self._unsettled -= 1
-        if not self._unsettled:
-            self._all_settled.set()
-        if isinstance(result, Exception):
-            log.error("storing the ack of %s failed; the next login sends it again: %s", message.msg_id, result)
-            return
-        if result.status is not None:
-            self._conversations.live.settle(message, result.local_id, result.status)
-        self._conversations.on_settled(ack.key, result)
-        self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
-        if self._attachments.is_persisted(message):
-            self._spawn(self._attachments.release(message))
+        self._settling.accept(queue, item, ack_from_reply(key, item, reply))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="timim outbox settling")

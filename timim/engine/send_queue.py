@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from ..elems import AnyElem, Progress
 from ..errors import MessageWithdrawn, NotLoggedIn, TimimError
 from ..message import Message, MessageStatus, OfflinePush
+from ..storage import Outgoing
 from ..transport.websocket import Link
 
 
-@dataclass(slots=True, eq=False)
-class PendingMessage:
+class PendingMessage(Outgoing, eq=False, kw_only=True):
     """A message that is being sent; `done` is the future that its sender awaits."""
 
-    message: Message
     done: asyncio.Future[Message]
     progress: Progress | None
     push: OfflinePush | None
@@ -33,8 +32,6 @@ class PendingMessage:
     cuts_in_flight: int = 0  # websockets in a row that were cut with this message in flight
     suspect: bool = False  # the message may be what ends the websockets
     condemned: TimimError | None = None  # the error of the message if the server does not have it
-    listed_at: int = 0  # the time of the newest conversation of the list
-    noted: bool = False  # the row says that the request may have left this device
     begun: bool = False  # the request may have left this device, in this run or an earlier one
     held: bool = False  # not to be sent: the user is deleting the message, or has deleted it
     uploading: asyncio.Task[None] | None = None
@@ -89,7 +86,9 @@ class ConversationQueue:
 
     def finish(self, item: PendingMessage, error: BaseException | None) -> None:
         """Remove a message that the server has stored or that failed with `error`, and resolve its future."""
-        if item in self.pending:
+        if self.pending and self.pending[0] is item:
+            self.pending.popleft()
+        elif item in self.pending:
             self.pending.remove(item)
         self.wake.set()
         if item.done.done():

@@ -6,13 +6,14 @@ import msgspec
 
 from ..elems import TextElem
 from ..errors import AlreadySent, InvalidArgument, MessageTooLong
-from ..ids import ConversationKey, parse_msg_id
+from ..ids import ConversationKey, ConversationType, parse_msg_id
 from ..message import ALL, Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..protocol import messages as wire
 from ..protocol.codec import Request, encode
 from ..protocol.entries import MentionItem, PushInfo
 from ..storage import Ack
 from ..transport.server_info import ServerInfo
+from .send_queue import PendingMessage
 
 
 def send_request(
@@ -25,10 +26,9 @@ def send_request(
     """
     if ask:
         body, push = b"[]", None
-    address = wire.Address.of(key)
-    if address.group_id:
-        return wire.SEND_GROUP.request(_group_body(message, address.group_id, body, push, sender=sender, ask=ask))
-    return wire.SEND_C2C.request(c2c_body(message, address.peer, body, push, sender=sender, ask=ask))
+    if key.type is ConversationType.GROUP:
+        return wire.SEND_GROUP.request(_group_body(message, key.peer, body, push, sender=sender, ask=ask))
+    return wire.SEND_C2C.request(c2c_body(message, key.peer, body, push, sender=sender, ask=ask))
 
 
 def c2c_body(
@@ -120,13 +120,14 @@ def check_size(server: ServerInfo, message: Message, body: bytes, push: OfflineP
         )
 
 
-def ack_from_reply(key: ConversationKey, message: Message, body: bytes, reply: wire.SendReply) -> Ack:
+def ack_from_reply(key: ConversationKey, item: PendingMessage, reply: wire.SendReply) -> Ack:
     """Return the ack of a message: its seq, its time, and the sender's profile and group membership."""
-    info = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo()
+    info, message = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo(), item.message
     sender = message.sender
     profile = SenderProfile(sender, info.nick, info.face_url, info.custom)
     member = SenderMember(sender, info.name_card, info.role, info.member_custom) if info.role else None
-    return Ack(key, message.local_id, message.msg_id, reply.timeline_seq, reply.msg_time, body, profile, member)
+    body = None if item.body is item.row_body else item.body
+    return Ack(key, message.local_id, message.msg_id, reply.timeline_seq, reply.msg_time, body, profile, member, message)
 
 
 def push_info(push: OfflinePush) -> PushInfo:

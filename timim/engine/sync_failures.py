@@ -1,6 +1,6 @@
 """Conversations that could not be synced: kept in the local store, and tried again after pauses that grow.
 
-A failure of one conversation never stops the others. A conversation whose history fails waits as a whole, and a retry fetches
+A failure of one conversation never stops the others. A conversation whose history fails stores nothing until a retry fetches
 what it missed. Entries that cannot be decoded stay a gap in the history of a conversation that goes on.
 """
 
@@ -105,7 +105,7 @@ class SyncFailures:
         self._changed.set()
 
     def blocks(self, key: ConversationKey) -> bool:
-        """Return True if a conversation waits as a whole, so that nothing of it may be stored by others."""
+        """Return True if only a retry may store messages of a conversation, because its history could not be fetched."""
         failure = self._failures.get(key)
         return failure is not None and not failure.seqs
 

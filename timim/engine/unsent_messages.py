@@ -104,7 +104,8 @@ class UnsentMessages:
         self._store.check_open()  # it is sent after the next login if the client was closed meanwhile
         message._status = MessageStatus.SENDING
         item = self._outbox.queue_stored(key, message, progress, push, noted=True, begun=False)
-        self._conversations.on_outgoing_stored(message, self._conversations.newest_time)
+        item.listed_at = self._conversations.newest_time
+        self._conversations.on_outgoing_stored([item])
         return item
 
     async def seq_at_server(self, key: ConversationKey, message: Message) -> int:

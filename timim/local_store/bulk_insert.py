@@ -16,7 +16,7 @@ import msgspec
 
 from ..message import SenderMember, SenderProfile
 from . import message_actions
-from .checksums import CHECKSUM_BYTES, of_body
+from .checksums import CHECKSUM_BYTES, of_body, of_header
 from .message_rows import packed, packed_mentions
 from .types import IngestBatch, MessageRow
 
@@ -25,7 +25,10 @@ class HoldsNUL(Exception):
     """A text has a NUL character. SQLite would cut such a text off there when reading it from JSON."""
 
 
-_OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")
+_OF_ALL = (
+    *("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data"),
+    *("body", "profile", "member", "header_checksum"),
+)
 _OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have the defaults
 _BYTES = frozenset({"body", "profile", "member", "state"})  # the JSON has their offset and length in the blob
 _OFFSET_BITS = 32  # the lower bits are the offset in the blob, the upper ones the length
@@ -116,6 +119,7 @@ def _of_all(item: MessageRow, body: object, profile: object, member: object) -> 
         body,
         profile,
         member,
+        of_header(item.sender, item.timestamp, item.is_self, item.cloud_custom_data),
     )
 
 

@@ -1,13 +1,15 @@
-"""Checksums of the rows on which the proof of completeness rests: the bodies of messages, and the coverage of conversations.
+"""Checksums of the rows on which the proof of completeness rests: bodies and headers of messages, coverage of conversations.
 
-SQLite has none, so a flipped bit in a text would go unnoticed. Rows of versions before 9 have no checksum until they are
-written again. Adler-32 takes a third of the time of CRC-32, and finds each change of a few bits too.
+SQLite has none, so a flipped bit in a text would go unnoticed. Rows of versions before 9 have no checksum of the body, and
+those before 10 none of the header, until they are written again. Adler-32 takes a third of the time of CRC-32, and finds each
+change of a few bits too.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from functools import lru_cache
 from typing import Any, Final
 from zlib import adler32
 
@@ -15,15 +17,50 @@ from ..errors import StoreCorrupted
 from ..ids import ConversationKey
 from ..protocol.coverage import Coverage
 
-__all__ = ["CHECKSUM_BYTES", "NOTHING", "checked_coverage", "of_body", "of_coverage", "require_body", "require_rows"]
+__all__ = [
+    "CHECKSUM_BYTES",
+    "NOTHING",
+    "checked_coverage",
+    "of_body",
+    "of_coverage",
+    "of_header",
+    "require_body",
+    "require_header",
+    "require_rows",
+    "summand",
+]
 
 CHECKSUM_BYTES: Final = 4
 NOTHING: Final = adler32(b"[]")  # of an empty coverage
+SENDERS: Final = 1024  # in the cache
+TIME_LIMIT: Final = 1 << 62  # seconds; a server can send any number of 64 bits
 
 
 def of_body(body: bytes) -> bytes:
     """Return the checksum of a message's row."""
     return adler32(body).to_bytes(CHECKSUM_BYTES)
+
+
+def of_header(sender: str, timestamp: int, is_self: bool, cloud_custom_data: str) -> int | None:
+    """Return the checksum of a message's header. SQL can follow a change of the timestamp, because `summand` of it is added.
+
+    A time that leaves no room for the sum has no checksum.
+    """
+    if not -TIME_LIMIT < timestamp < TIME_LIMIT:
+        return None
+    if cloud_custom_data:
+        return adler32(f"{sender}\0{is_self:d}\0{cloud_custom_data}".encode()) + timestamp
+    return _of_sender(sender, is_self) + timestamp
+
+
+def summand(timestamp: int) -> int | None:
+    """Return a time as SQL adds it to a checksum; None, which ends the checksum, if there is no room for the sum."""
+    return timestamp if -TIME_LIMIT < timestamp < TIME_LIMIT else None
+
+
+@lru_cache(maxsize=SENDERS)
+def _of_sender(sender: str, is_self: bool) -> int:
+    return adler32(f"{sender}\0{is_self:d}\0".encode())
 
 
 def of_coverage(coverage: str, floor: int, head: int) -> int | None:
@@ -43,6 +80,16 @@ def require_body(checksum: bytes | None, body: bytes) -> None:
     """
     if checksum is not None and checksum != adler32(body).to_bytes(CHECKSUM_BYTES):
         raise StoreCorrupted("a message in the local store was damaged on the disk; log in again")
+
+
+def require_header(checksum: int | None, sender: str, timestamp: int, is_self: bool, cloud_custom_data: str) -> None:
+    """Check the sender, the time and the custom data of a message's row.
+
+    Raises:
+        StoreCorrupted: The row does not match its checksum.
+    """
+    if checksum is not None and checksum != of_header(sender, timestamp, is_self, cloud_custom_data):
+        raise StoreCorrupted("the header of a message in the local store was damaged on the disk; log in again")
 
 
 def checked_coverage(coverage: str, floor: int, head: int, checksum: int | None) -> Coverage:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StorageError, StoreCorrupted, StoreInUse
-from ..sqlite.database import Database
+from ..sqlite.database import Database, OnWritten
 from ..sqlite.tasks import BatchOperation, Operation
 from ..util.file_lock import FileLock
 from . import message_rows, schema, timeline_state
@@ -94,11 +93,11 @@ class StoreFile:
         self.is_open = False
         self._release()
 
-    def add(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
         """Queue an item that is written in one batch with others; see `Database.add`."""
         self._database.add(operation, item, on_done)
 
-    def defer(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
+    def defer(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
         """Queue an item that is written before the next read or write, or after DEFERRED_S."""
         if not self._timers:
             self._timers.append(asyncio.get_running_loop().call_later(DEFERRED_S, self.flush))

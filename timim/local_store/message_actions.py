@@ -17,7 +17,7 @@ from ..ids import ConversationKey, ConversationType
 from ..message import MessageState
 from ..protocol.entries import MessageActionKind
 from . import unread
-from .checksums import of_body, require_body
+from .checksums import of_body, of_header, require_body, require_header
 
 _encode = msgspec.json.Encoder().encode
 _state_decoder = msgspec.json.Decoder(MessageState)
@@ -81,11 +81,13 @@ def write_message(
     `counted` means that a recall was subtracted from the server's unread count before.
     """
     row = connection.execute(
-        "SELECT state, body, cloud_custom_data, type, peer, seq, is_self, calls, checksum FROM messages WHERE local_id=?",
+        "SELECT state, body, cloud_custom_data, type, peer, seq, is_self, calls, sender, timestamp, checksum, header_checksum"
+        " FROM messages WHERE local_id=?",
         (local_id,),
     ).fetchone()
-    *row, checksum = row
+    *row, sender, timestamp, checksum, header_checksum = row
     require_body(checksum, row[1])  # the body may be written again with a new checksum
+    require_header(header_checksum, sender, timestamp, row[6], row[2])
     stored = state_of(row[0])
     state = merged(stored, received)
     if received.edit_seq < stored.edit_seq:
@@ -93,8 +95,17 @@ def write_message(
     if state.recall_seq:
         body, cloud_custom_data = _NO_BODY, ""
     connection.execute(
-        "UPDATE messages SET state=?, body=?, checksum=?, cloud_custom_data=?, quiet=quiet|? WHERE local_id=?",
-        (packed_state(state), body, of_body(body), cloud_custom_data, int(bool(state.recall_seq)), local_id),
+        "UPDATE messages SET state=?, body=?, checksum=?, cloud_custom_data=?, header_checksum=?, quiet=quiet|?"
+        " WHERE local_id=?",
+        (
+            packed_state(state),
+            body,
+            of_body(body),
+            cloud_custom_data,
+            of_header(sender, timestamp, row[6], cloud_custom_data),
+            int(bool(state.recall_seq)),
+            local_id,
+        ),
     )
     type, peer, seq, is_self, calls = row[3:]
     if state.recall_seq and not (stored.recall_seq or is_self or counted):

@@ -16,13 +16,13 @@ from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, 
 from ..protocol.elems import decode_body, decode_own_body
 from ..protocol.merger import blank_message
 from . import message_actions, unread
-from .checksums import require_body
+from .checksums import require_body, require_header
 from .types import MessageRow, RowPosition
 
 _FIELDS = (
     "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
     " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent,"
-    " m.state, m.mentions, m.receipt, m.quiet, m.checksum"
+    " m.state, m.mentions, m.receipt, m.quiet, m.checksum, m.header_checksum"
 )
 _OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
 _OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
@@ -104,12 +104,14 @@ def message_of(row: tuple[Any, ...]) -> Message:
         receipt,
         quiet,
         checksum,
+        header_checksum,
         readers,
         others,
         peer_read_seq,
         read_seq,
     ) = row
     require_body(checksum, body)
+    require_header(header_checksum, sender, timestamp, is_self, cloud)
     message = blank_message()
     message._cloud_custom_data = cloud
     message.load_body(body, decode_own_body if unsent else decode_body)

@@ -12,6 +12,7 @@ from functools import partial
 from ..errors import InvalidArgument
 from ..ids import ConversationKey, seq_and_random
 from ..message import Message, MessageStatus
+from ..sqlite.database import OnWritten
 from . import checksums, deletions, fulltext, message_rows, timeline_state, writes
 from .file import StoreFile
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageBinder, Outgoing, Removal, RowPosition, SearchRows
@@ -38,34 +39,23 @@ class MessageTable:
 
     # writing
 
-    def add_outgoing(
-        self,
-        message: Message,
-        body: bytes,
-        on_stored: Callable[[int | Exception], None],
-        *,
-        started: bool = False,
-        listed_at: int = 0,
-    ) -> None:
+    def add_outgoing(self, outgoing: Outgoing, on_stored: OnWritten[int]) -> None:
         """Queue the storing of a message as SENDING, after all earlier writes.
 
         Messages that are queued during a write are stored in one transaction.
 
         Args:
-            message: The message, with its conversation and its msg_id.
-            body: The message's elems, encoded.
+            outgoing: The message.
             on_stored: Called with the row's `local_id` after the commit, or with the error. Must not raise, nor block.
-            started: True if the message may leave this device as soon as it is stored; see `note_started`.
-            listed_at: The time of the newest conversation of the list.
         """
-        self._file.add(writes.add_outgoing, Outgoing(message, body, started, listed_at), on_stored)
+        self._file.add(writes.add_outgoing, outgoing, on_stored)
 
     async def note_started(self, key: ConversationKey) -> None:
         """Store that the waiting messages of a conversation may have left this device, so that deleting comes too late."""
         sql = "UPDATE messages SET started=1 WHERE status=1 AND type=? AND peer=?"
         await self._file.write_statement(sql, tuple(key))
 
-    def settle(self, ack: Ack, on_settled: Callable[[AckResult | Exception], None]) -> None:
+    def settle(self, ack: Ack, on_settled: OnWritten[AckResult]) -> None:
         """Store the ack of a sent message: its row becomes SUCCEEDED, and its seq is covered.
 
         The message has one row, even if its push arrived before its ack. The write is deferred: it is committed with the

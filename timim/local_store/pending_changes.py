@@ -28,6 +28,12 @@ _COLUMNS = {
 }
 _THIS = " WHERE type=? AND peer=? AND setting=?"
 _FLAGS = "SELECT pinned, muted, draft, settings_version FROM conversations WHERE type=? AND peer=?"
+_FLAGS_AND_PENDING = (
+    "SELECT pinned, muted, draft, settings_version,"
+    " EXISTS(SELECT 1 FROM pending_changes p WHERE p.type=c.type AND p.peer=c.peer)"
+    " FROM conversations c WHERE type=? AND peer=?"
+)
+_WRITE_FLAGS = "UPDATE conversations SET pinned=?, muted=?, draft=?, settings_version=? WHERE type=? AND peer=?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +149,13 @@ def set_flags(
 ) -> tuple[ConversationFlags, ConversationFlags]:
     """Store the server's flags, unless newer ones are stored; return those shown before, and those to show now."""
     timeline_state.ensure(connection, key)
-    before = _flags_of(connection, key)
+    before, pending = _flags_and_pending(connection, key)
     if flags.version < before.version:
         return before, before
+    if not pending:  # as nearly always, and most flags of a sync are the same
+        if flags != before or flags.version != before.version:
+            connection.execute(_WRITE_FLAGS, (flags.pinned, flags.muted, flags.draft, flags.version, *key))
+        return before, flags
     values: dict[ConversationSetting, int | str] = {
         ConversationSetting.PINNED: flags.pinned,
         ConversationSetting.MUTED: int(flags.muted),
@@ -205,6 +215,12 @@ def _remove(connection: sqlite3.Connection, change: PendingChange) -> None:
 
 def _show(connection: sqlite3.Connection, key: ConversationKey, setting: ConversationSetting, value: int | str) -> None:
     connection.execute(f"UPDATE conversations SET {_COLUMNS[setting]}=? WHERE type=? AND peer=?", (value, *key))
+
+
+def _flags_and_pending(connection: sqlite3.Connection, key: ConversationKey) -> tuple[ConversationFlags, bool]:
+    """Return the flags of a conversation, and True if changes wait for the server."""
+    pinned, muted, draft, version, pending = connection.execute(_FLAGS_AND_PENDING, tuple(key)).fetchone()
+    return ConversationFlags(pinned, bool(muted), draft, version), bool(pending)
 
 
 def _flags_of(connection: sqlite3.Connection, key: ConversationKey) -> ConversationFlags:

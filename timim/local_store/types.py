@@ -150,30 +150,39 @@ NO_MESSAGE = LastPosition(0, 0)
 NO_COUNTS = UnreadCounts(0, 0)
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, eq=False):
     """A message to store as SENDING.
 
-    `listed_at` is the time of the newest conversation of the list: the clock of this device may be wrong.
+    Attributes:
+        message: The message, with its conversation and its msg_id.
+        row_body: The message's elems, encoded.
+        noted: True if the row says that the message may have left this device.
+        listed_at: The time of the newest conversation of the list: the clock of this device may be wrong.
     """
 
     message: Message
-    body: bytes
-    started: bool
+    row_body: bytes
+    noted: bool
     listed_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """The server's ack of a sent message. Both ids identify the row, because the `local_id` of a deleted row is reused."""
+class Ack(msgspec.Struct, frozen=True):
+    """The server's ack of a sent message. Both ids identify the row, because the `local_id` of a deleted row is reused.
+
+    Attributes:
+        body: The encoded elems; None if the row has them.
+        message: The object of the message, for the caller.
+    """
 
     key: ConversationKey
     local_id: int
     msg_id: str
     seq: int
     timestamp: int
-    body: bytes
+    body: bytes | None
     profile: SenderProfile | None = None
     member: SenderMember | None = None
+    message: Message | None = None
 
 
 class AckResult(NamedTuple):

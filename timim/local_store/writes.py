@@ -18,7 +18,7 @@ from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, handling, message_actions, unread
-from .checksums import of_body
+from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
 from .pending_changes import raise_server_read_seq, set_flags
@@ -28,17 +28,21 @@ from .unread import NO_LAST, UnreadCounts
 
 _INSERT_OUTGOING = (
     "INSERT INTO messages(local_id, type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-    " cloud_custom_data, checksum, unsent, mentions, receipt, started) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,?,1,?,?,?)"
+    " cloud_custom_data, checksum, header_checksum, unsent, mentions, receipt, started)"
+    " VALUES(?,?,?,?,?,?,?,1,1,?,?,?,?,?,1,?,?,?)"
 )
 _LIST_OUTGOING = (
     "INSERT INTO conversations(type, peer, listed, last_time, last_id) VALUES(?,?,1,?,?) ON CONFLICT DO UPDATE"
     " SET listed=1, last_time=max(last_time, excluded.last_time), last_id=excluded.last_id"
 )
 _SETTLE = (
-    "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, checksum=?, unsent=0, error_code=0, error_info='',"
+    "UPDATE messages SET seq=?, position=?, header_checksum=header_checksum-timestamp+?, timestamp=?, {}"
+    " unsent=0, error_code=0, error_info='',"
     " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
     " WHERE local_id=? AND msg_id=?"
 )
+_SETTLE_WITH_BODY = _SETTLE.format("body=?, checksum=?, ")
+_SETTLE_AS_STORED = _SETTLE.format("")
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
@@ -70,12 +74,13 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, outgoing: 
         message.sender,
         message.timestamp,
         message.priority.value,
-        outgoing.body,
+        outgoing.row_body,
         message.cloud_custom_data,
-        of_body(outgoing.body),
+        of_body(outgoing.row_body),
+        of_header(message.sender, message.timestamp, True, message.cloud_custom_data),
         packed_mentions(message.mentions),
         message.receipt_requested,
-        outgoing.started,
+        outgoing.noted,
     )
 
 
@@ -126,7 +131,8 @@ def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
     """Set the seqs of acked rows; return the local_id and status of each row, or None for a deleted row."""
     try:
-        connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
+        for statement, same in groupby(acks, _settle_statement):
+            connection.executemany(statement, [_settled_row(ack) for ack in same])
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
         return [_settle(connection, ack) for ack in acks]
     sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
@@ -135,14 +141,20 @@ def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tup
     return [rows.get(ack.msg_id) for ack in acks]
 
 
+def _settle_statement(ack: Ack) -> str:
+    return _SETTLE_AS_STORED if ack.body is None else _SETTLE_WITH_BODY
+
+
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
     of_sender = packed(ack.profile), packed(ack.member)
-    return ack.seq, ack.seq, ack.timestamp, ack.body, of_body(ack.body), *of_sender, ack.local_id, ack.msg_id
+    begin = (ack.seq, ack.seq, summand(ack.timestamp), ack.timestamp)
+    content = () if ack.body is None else (ack.body, of_body(ack.body))
+    return *begin, *content, *of_sender, ack.local_id, ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
-        row = connection.execute(f"{_SETTLE} RETURNING local_id, status", _settled_row(ack)).fetchone()
+        row = connection.execute(f"{_settle_statement(ack)} RETURNING local_id, status", _settled_row(ack)).fetchone()
     except sqlite3.IntegrityError:  # the push came first: keep its row, and move the user's data to it
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
@@ -315,10 +327,12 @@ def _refresh(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
     ).fetchone()
     connection.execute(
-        "UPDATE messages SET timestamp=?, body=CASE WHEN state IS NULL THEN ? ELSE body END,"
+        "UPDATE messages SET header_checksum=header_checksum-timestamp+?, timestamp=?,"
+        " body=CASE WHEN state IS NULL THEN ? ELSE body END,"
         " checksum=CASE WHEN state IS NULL THEN ? ELSE checksum END, profile=coalesce(?, profile),"
         " member=coalesce(?, member), thrown=thrown OR ?, calls=?, receipt=? WHERE local_id=?",
         (
+            summand(item.timestamp),
             item.timestamp,
             item.body,
             of_body(item.body),

@@ -109,10 +109,12 @@ def _raw_members(body: bytes) -> list[bytes]:
 def _lenient_elem(member: bytes) -> AnyElem:
     """Return an elem of a body in which at least one member is malformed."""
     try:
-        (elem,) = split_body(b"[%b]" % member)
+        elems = split_body(b"[%b]" % member)
     except ProtocolError:
+        elems = []
+    if len(elems) != 1:  # no JSON, such as the empty body of a damaged row
         return UnknownElem(MsgType="", content=member)
-    return decode_elem(elem.msg_type, bytes(elem.msg_content))
+    return decode_elem(elems[0].msg_type, bytes(elems[0].msg_content))
 
 
 def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:
@@ -132,7 +134,7 @@ def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyEle
             return decode(members, local) if decode is not None else kind.received(**_fields_in(kind, members, local))
         except (msgspec.MsgspecError, InvalidElem, LookupError, TypeError, ValueError, RecursionError):
             pass
-    return UnknownElem(MsgType=msg_type, content=content)
+    return UnknownElem.received(MsgType=msg_type, content=content)
 
 
 def encode_body(elems: Sequence[AnyElem], *, local: bool = False) -> bytes:

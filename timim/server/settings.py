@@ -187,6 +187,8 @@ class Settings(BaseSettings):
     """Maximum number of uploads that a node receives at once; each of them uses up to 8 MiB of memory."""
     media_receiving_per_user: int = 8
     """Maximum number of uploads that a node receives from one account at once."""
+    media_receiving_per_address: int = Field(default=32, ge=0)
+    """Maximum number of uploads that a node receives at once from one address, or one /64 of IPv6. 0 sets no limit."""
     blobs: str = Field(default="", repr=False)
     """URL of the place that stores media content: `s3://bucket/prefix?endpoint=https://…&region=…` or `file:///folder`.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ..errors import StorageError
 
-__all__ = ["BATCH_LIMIT", "QUEUE_LIMIT", "BatchExecutor", "BatchingQueue"]
+__all__ = ["BATCH_LIMIT", "QUEUE_LIMIT", "BatchExecutor", "BatchingQueue", "Together"]
 
 I_contra = TypeVar("I_contra", contravariant=True)  # an item
 R_co = TypeVar("R_co", covariant=True)
@@ -38,6 +39,16 @@ class BatchExecutor(Protocol[I_contra, R_co]):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together(Generic[I, R]):
+    """A callback that gets the results of consecutive items in one call, with the items and the results in two sequences."""
+
+    on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]
+
+
+OnDone: TypeAlias = Together[I, R] | Callable[[R | Exception], None]
+
+
 class BatchingQueue(Generic[I, R]):
     """The queue of a database, in the order in which items were added.
 
@@ -51,8 +62,8 @@ class BatchingQueue(Generic[I, R]):
         self._executor = executor
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
-        self._waiting: deque[tuple[I, Callable[[R | Exception], None]]] = deque()
-        self._deferred: list[tuple[I, Callable[[R | Exception], None]]] = []
+        self._waiting: deque[tuple[I, OnDone[I, R]]] = deque()
+        self._deferred: list[tuple[I, OnDone[I, R]]] = []
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()  # the running task, and tasks that have just ended
 
@@ -60,21 +71,26 @@ class BatchingQueue(Generic[I, R]):
         """Return the number of items that are queued or being executed."""
         return len(self._waiting) + len(self._deferred)
 
-    def add(self, item: I, on_done: Callable[[R | Exception], None]) -> None:
+    def add(self, item: I, on_done: OnDone[I, R]) -> None:
         """Queue an item for execution after all earlier ones.
 
         Args:
             item: An item for the executor.
             on_done: Called with the result, or with StorageError if the queue is full. Must not raise, nor block. A callback
-                costs a tenth of a future.
+                costs a tenth of a future, and one for consecutive items (`Together`) less than that.
         """
-        if self._has_room(on_done):
-            self._waiting.append((item, on_done))
+        if len(self._waiting) + len(self._deferred) >= self._queue_limit:
+            self._refuse(item, on_done)
+            return
+        self._waiting.append((item, on_done))
+        if not self._running:
             self._start()
 
-    def defer(self, item: I, on_done: Callable[[R | Exception], None]) -> None:
+    def defer(self, item: I, on_done: OnDone[I, R]) -> None:
         """Queue an item that waits for the next `flush()`; `on_done` is called as by `add()`."""
-        if self._has_room(on_done):
+        if len(self._waiting) + len(self._deferred) >= self._queue_limit:
+            self._refuse(item, on_done)
+        else:
             self._deferred.append((item, on_done))
 
     def flush(self) -> None:
@@ -82,7 +98,8 @@ class BatchingQueue(Generic[I, R]):
         if self._deferred:
             self._waiting.extend(self._deferred)
             self._deferred.clear()
-            self._start()
+            if not self._running:
+                self._start()
 
     def submit(self, item: I) -> asyncio.Future[R]:
         """Add an item and return a future of its result. Cancelling the future does not cancel the execution."""
@@ -96,18 +113,15 @@ class BatchingQueue(Generic[I, R]):
         while self._running:
             await asyncio.wait(self._tasks)
 
-    def _has_room(self, on_done: Callable[[R | Exception], None]) -> bool:
-        if len(self._waiting) + len(self._deferred) < self._queue_limit:
-            return True
-        on_done(StorageError(f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"))
-        return False
+    def _refuse(self, item: I, on_done: OnDone[I, R]) -> None:
+        full = f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"
+        _report([(item, on_done)], [StorageError(full)])
 
     def _start(self) -> None:
-        if not self._running:
-            self._running = True
-            task = asyncio.create_task(self._execute_all(), name="timim batching queue")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._running = True
+        task = asyncio.create_task(self._execute_all(), name="timim batching queue")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _execute_all(self) -> None:
         try:
@@ -118,16 +132,27 @@ class BatchingQueue(Generic[I, R]):
                     results = await self._executor.execute_batch(items)
                 except Exception as exc:  # noqa: BLE001  passed to the callbacks
                     results = [exc] * len(items)
-                for result in results:
-                    _, on_done = self._waiting.popleft()
-                    on_done(result)
+                _report([self._waiting.popleft() for _ in results], results)
         except asyncio.CancelledError:  # the event loop is being closed
             while self._waiting:
-                _, on_done = self._waiting.popleft()
-                on_done(StorageError("the event loop was closed before the write"))
+                _report([self._waiting.popleft()], [StorageError("the event loop was closed before the write")])
             raise
         finally:
             self._running = False
+
+
+def _report(done: Sequence[tuple[I, OnDone[I, R]]], results: Sequence[R | Exception]) -> None:
+    """Call the callbacks of items, in order; a `Together` gets its consecutive items in one call."""
+    first = 0
+    while first < len(done):
+        end, on_done = first + 1, done[first][1]
+        if isinstance(on_done, Together):
+            while end < len(done) and done[end][1] is on_done:
+                end += 1
+            on_done.on_done([item for item, _ in done[first:end]], results[first:end])
+        else:
+            on_done(results[first])
+        first = end
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

@@ -10,21 +10,22 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..errors import StorageError
 from ..util.private_files import private_file
-from .batching_queue import QUEUE_LIMIT, BatchingQueue
+from .batching_queue import QUEUE_LIMIT, BatchingQueue, Together
 from .connection import AsyncConnection, TaskConnection
 from .tasks import BatchOperation, CallTask, ErrorTranslator, Operation, Write, WriteTask, on_snapshot
 
-__all__ = ["Database", "Schema"]
+__all__ = ["Database", "OnWritten", "Schema", "batch_callback", "report_together"]
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
+S = TypeVar("S")  # the class of a method
 
 
 class Schema(Protocol):
@@ -33,6 +34,19 @@ class Schema(Protocol):
     def migrate(self, connection: sqlite3.Connection) -> None:
         """Migrate a new or old file to the current schema."""
         ...
+
+
+OnWritten: TypeAlias = Together[Write, Any] | Callable[[R | Exception], None]
+
+
+def report_together(on_done: Callable[[Sequence[I], Sequence[R | Exception]], None]) -> Together[Write, Any]:
+    """Return a callback of `Database.add` that gets the items of a batch, and their results, in one call."""
+    return Together(lambda writes, results: on_done([write.item for write in writes], results))
+
+
+def batch_callback(method: Callable[[S, Sequence[I], Sequence[Any]], None]) -> cached_property[Together[Write, Any]]:
+    """Decorate a method that gets items and their results: the attribute of an object is one callback of `Database.add`."""
+    return cached_property(lambda owner: report_together(partial(method, owner)))
 
 
 class Database:
@@ -134,15 +148,13 @@ class Database:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
 
-    def add(
-        self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None], *, defer: bool = False
-    ) -> None:
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R], *, defer: bool = False) -> None:
         """Queue one item of a batch operation; consecutive items of one operation are executed by one call.
 
         Args:
             operation: A module-level function, so that equal operations compare equal.
             item: The item.
-            on_done: Called with the result or the error, see `BatchingQueue.add`.
+            on_done: Called with the result or the error, see `BatchingQueue.add` and `report_together`.
             defer: Let the item wait for the next write, read or `flush()`.
         """
         if defer:

@@ -16,7 +16,7 @@ class ServerInfo:
         max_message_bytes: The maximum size of a message in bytes, all its parts together; 0 if the server did not state it.
     """
 
-    token: str = ""
+    token: str = field(default="", repr=False)  # a log of this object must not open the account
     media_url: str = ""
     media_limits: dict[str, int] = field(default_factory=dict)
     max_message_bytes: int = 0

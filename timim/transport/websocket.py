@@ -33,6 +33,7 @@ R = TypeVar("R", bound=Reply)
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024  # enough for a page of 200 messages of the maximum size
 PACED_ATTEMPTS = 20
+CLOSE_TIMEOUT_S = 2.0  # a server that does not answer keeps neither a logout nor the next connection waiting
 _random = random.Random()
 _library_log = logging.getLogger("timim.websockets")
 if _library_log.level == logging.NOTSET:
@@ -82,6 +83,7 @@ class Link:
                     compression=None,
                     max_size=MAX_FRAME_BYTES,
                     ping_interval=None,
+                    close_timeout=CLOSE_TIMEOUT_S,
                     proxy=proxy,
                     ssl=(network.tls or True) if url.startswith("wss://") else None,
                     user_agent_header=None,

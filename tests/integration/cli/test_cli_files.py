@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.integration.cli.test_cli import environment, key_of, timim
 from tests.support.media_proxy import proxied_server
+from tests.support.notebooks import execute, notebook_of
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, SoundElem
 from timim.testing import running_server
@@ -69,6 +69,7 @@ async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) 
         assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.requirement("H41")
 async def test_every_kind_of_content_can_be_fetched(tmp_path: Path) -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob"):
         await alice.c2c("bob").send("x", SoundElem(data=b"sound", duration=1), FileElem(data=b"file", filename="../../f.txt"))
@@ -101,8 +102,8 @@ def test_a_progress_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
         "execution_count": None,
         "id": "bar",
     }
-    book = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]})  # type: ignore[no-untyped-call]
-    NotebookClient(book, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    book = notebook_of(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}))
+    execute(book, tmp_path)
     (shown,) = book.cells[0].outputs
     assert shown.output_type == "display_data"
     assert "&lt;cat&gt;.jpg <progress value='5000000' max='5000000'>" in shown.data["text/html"]

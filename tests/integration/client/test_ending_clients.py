@@ -33,6 +33,7 @@ from timim import (
 )
 from timim.engine import handler_calls
 from timim.testing import EventRecorder, RunningServer, running_server
+from timim.transport import connection, websocket
 
 LIMIT_S = 20
 Stop = Callable[[Client, Client], Awaitable[object]]
@@ -487,3 +488,16 @@ async def test_a_message_that_a_handler_sends_during_a_logout_waits_for_the_next
         await bot.login()
         await heard.wait_for_message(lambda message: message.text == "answer")
         await bot.close()
+
+
+async def test_a_server_that_has_fallen_silent_does_not_keep_a_client_from_closing(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Test with short limits: the request of the logout and the close of the websocket both stay unanswered."""
+    monkeypatch.setattr(connection, "LOGOUT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_S", 0.05)
+    client = server.client("alice")
+    await client.login()
+    server.faults.stall(user="alice", direction="down")
+    async with asyncio.timeout(8):  # the websocket library alone waits for 10 s
+        await client.close()

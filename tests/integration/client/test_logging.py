@@ -113,7 +113,7 @@ async def test_no_line_has_a_text_a_signature_or_a_token(
             server.faults.cut(user="alice")
             await alice.c2c("bob").send(secrets[0])
     logged = "\n".join(f"{name} {text}" for name, _, text in lines(caplog, logging.DEBUG))
-    assert "timim.engine.outbox the server stored message" in logged
+    assert "timim.engine.settling the server stored message" in logged
     assert "timim.engine.ingest stored 1 new messages of" in logged
     assert isinstance(signature, str)
     for secret in (*secrets, signature, token, url.rpartition("=")[2]):

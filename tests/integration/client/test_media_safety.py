@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 
 import timim
 from tests.support import image_factory
-from timim import FileElem, ImageElem, ImageType, NotAnImage, SoundElem, TooLarge, VideoElem
-from timim.testing import EventRecorder, running_server
+from timim import FileElem, ImageElem, ImageType, MediaError, NotAnImage, SoundElem, TooLarge, VideoElem
+from timim.cli import files
+from timim.cli.messages import _download_path
+from timim.testing import EventRecorder, local_server, running_server
 
 MIB = 2**20
 
@@ -63,6 +66,42 @@ async def test_no_file_name_leads_out_of_the_folder(tmp_path: Path) -> None:
         assert len(stored) >= len(NAMES)
         for path in stored:
             assert re.fullmatch(r"[0-9a-f/]+", path.relative_to(folder / "media").as_posix()), path
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def check_named_downloads(folder: Path) -> None:
+    """Check that `timim get --to` writes each file of a message into the folder, whatever its name, and nothing else."""
+    async with local_server() as server, server.client("alice") as alice, server.client("bob") as bob:
+        named = [
+            FileElem(data=b"file %d" % number, filename="a name").model_copy(update={"filename": name})
+            for number, name in enumerate(NAMES.values())
+        ]
+        for file in named:
+            await alice.c2c("bob").send(file)
+        async for message in bob.c2c("alice").history():
+            for content, name in files.downloadable_content(message):
+                await content.download(await asyncio.to_thread(_download_path, folder / "to", name))
+    written = await asyncio.to_thread(tree_of, folder)
+    assert sorted(written.values()) == sorted(b"file %d" % number for number in range(len(NAMES)))
+    assert [name for name in written if not re.fullmatch(r"to/[^/]+", name)] == []
+
+
+@pytest.mark.requirement("R12", "H41")
+async def test_files_of_any_name_stay_in_the_folder(tmp_path: Path) -> None:
+    await check_named_downloads(tmp_path / "inside")
+
+
+@pytest.mark.requirement("H41")
+async def test_a_client_that_believes_names_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def believe(shown: str, otherwise: str) -> str:
+        return shown[:60].replace("\0", "").removeprefix("/etc/") or otherwise
+
+    monkeypatch.setattr(files, "local_name", believe)
+    with pytest.raises((AssertionError, MediaError)):
+        await check_named_downloads(tmp_path / "inside")
 
 
 # R12: bytes

@@ -6,9 +6,8 @@ import asyncio
 import io
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +18,8 @@ from timim import Conversation, FileElem, ImageCompression, ImageElem, ImageType
 from timim.ids import ConversationKey, ConversationType, parse_msg_id
 from timim.protocol.elems import encode_body
 from timim.protocol.messages import SEND_C2C, SEND_GROUP, SendC2CRequest, SendGroupRequest
-from timim.storage import Ack, LocalStore
+from timim.sqlite.database import report_together
+from timim.storage import Ack, AckResult, LocalStore, Outgoing
 from timim.testing import RunningServer, running_server
 
 WAIT_S = 20
@@ -279,11 +279,27 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
             assert history == ["first", "stored, and never acked", *"01234", "next"]
 
 
-async def told(act: Callable[..., None], *given: object) -> Any:
-    """Call a function that reports its result to a callback, and return the result."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    act(*given, lambda result: future.set_exception(result) if isinstance(result, Exception) else future.set_result(result))
-    return await future
+async def store_row(store: LocalStore, message: Message) -> int:
+    """Store a message as SENDING, and return its local_id."""
+    stored: asyncio.Future[int | Exception] = asyncio.get_running_loop().create_future()
+    store.messages.add_outgoing(Outgoing(message, b"[]", noted=False, listed_at=0), stored.set_result)
+    local_id = await stored
+    assert isinstance(local_id, int)
+    return local_id
+
+
+async def settle(store: LocalStore, *acks: Ack) -> Sequence[AckResult | Exception]:
+    """Store acks together, and return their results."""
+    settled: asyncio.Future[Sequence[AckResult | Exception]] = asyncio.get_running_loop().create_future()
+
+    def on_settled(_: Sequence[Ack], results: Sequence[AckResult | Exception]) -> None:
+        settled.set_result(results)
+
+    together = report_together(on_settled)
+    for ack in acks:
+        store.messages.settle(ack, together)
+    store.flush()
+    return await settled
 
 
 async def test_unsent_messages_are_ordered_after_those_the_server_has() -> None:
@@ -292,10 +308,10 @@ async def test_unsent_messages_are_ordered_after_those_the_server_has() -> None:
         messages = [Message(f"{n}") for n in range(4)]
         for n, message in enumerate(messages):
             message._key, message._msg_id, message._sender = key, f"{n + 1}-1", "alice"
-        ids = await asyncio.gather(*(told(store.messages.add_outgoing, message, b"[]") for message in messages))
-        await asyncio.gather(*(told(store.messages.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
+        ids = await asyncio.gather(*(store_row(store, message) for message in messages))
+        await settle(store, *(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]") for n in (0, 1)))
         assert [m.local_id for m in await store.messages.page(key, 10)] == ids[::-1]
-        await asyncio.gather(*(told(store.messages.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
+        await settle(store, *(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, None) for n in (2, 3)))
         assert [(m.local_id, m.seq) for m in await store.messages.page(key, 10)] == [
             *zip(ids[::-1], (10, 9, 8, 7), strict=True)
         ]
@@ -307,13 +323,13 @@ async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_i
         gone, next_ = Message("gone"), Message("next")
         for n, message in enumerate((gone, next_)):
             message._key, message._msg_id, message._sender = key, f"{n + 1}-1", "alice"
-        gone._local_id = await told(store.messages.add_outgoing, gone, b"[]")
+        gone._local_id = await store_row(store, gone)
         assert (await store.messages.delete(gone)).done
-        next_._local_id = await told(store.messages.add_outgoing, next_, b"[]")
+        next_._local_id = await store_row(store, next_)
         assert next_.local_id == gone.local_id
         acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
-        settled = await asyncio.gather(*(told(store.messages.settle, ack) for ack in acks))
-        assert [result.status for result in settled] == [None, MessageStatus.SUCCEEDED]
+        settled = await settle(store, *acks)
+        assert [result.status for result in settled if isinstance(result, AckResult)] == [None, MessageStatus.SUCCEEDED]
         assert (await store.conversations.coverage(key)).intervals == ((2, 2),)
         assert not (await store.messages.delete(gone, keep_row=True)).done
         with pytest.raises(timim.InvalidArgument):

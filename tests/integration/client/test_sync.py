@@ -13,7 +13,7 @@ import timim
 from bench.login_cost import Counts, counting, say
 from tests.support.raw_database import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
-from timim.storage import IngestResult, LastPosition, Removal, UnreadCounts
+from timim.storage import IngestResult, LastPosition, Outgoing, Removal, UnreadCounts
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -282,7 +282,7 @@ async def test_thousands_of_conversations_stay_in_their_order(server: RunningSer
     first = Message("hello")
     first._key = alice.c2c("u0").key
     first._local_id = 10_000
-    index.on_outgoing_stored(first, index.newest_time)
+    index.on_outgoing_stored([Outgoing(first, b"[]", noted=False, listed_at=index.newest_time)])
     assert (len(listed), listed[0].peer, listed[1].peer) == (9_999, "u0", "u9999")
     assert isinstance(listed[5000], Conversation)
     await alice.close()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
 import timim
 from tests.support.users import TYPES, Users, group_for
 from timim import Client, Group
+from timim.server.messaging.admission import Admission
+from timim.server.social import group_permissions
 from timim.server.social.group_permissions import ADMIN, MEMBER, OWNER, PERMISSIONS, STRANGER, Permission
+from timim.testing import LocalServer, RunningServer, local_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -87,8 +92,8 @@ def expected(role: str, type: str, act: Permission) -> str:
     return "OwnerCannotQuit 10009" if act is Permission.QUIT and role == OWNER else "NoPermission 10007"
 
 
-@pytest.mark.parametrize("type", TYPES)
-async def test_permissions_match_the_table_for_every_role_and_action(users: Users, type: str) -> None:
+async def check_permissions(users: Users, type: str) -> None:
+    """Check that each role can do what the table permits, and nothing else."""
     cast = Cast(users, type)
     await cast.gather()
     wrong: list[str] = []
@@ -105,6 +110,48 @@ async def test_permissions_match_the_table_for_every_role_and_action(users: User
                 wrong.append(f"{role} {act.value}: {outcome}, not {expected(role, type, act)}")
     assert wrong == []
     assert set(DEEDS) | {Permission.ASK_IN} == set(Permission)
+
+
+@pytest.mark.parametrize("type", TYPES)
+@pytest.mark.requirement("H8")
+async def test_permissions_match_the_table_for_every_role_and_action(users: Users, type: str) -> None:
+    await check_permissions(users, type)
+
+
+@pytest.mark.requirement("H8")
+async def test_a_server_that_permits_members_everything_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_permissions, "is_allowed", lambda *_: True)
+    async with local_server() as server, AsyncExitStack() as stack:
+        with pytest.raises(AssertionError, match="not NoPermission 10007"):
+            await check_permissions(Users(server, stack), "Public")
+
+
+async def check_mutes(server: RunningServer | LocalServer) -> None:
+    """Check that a muted member, and a member of a muted group, says nothing."""
+    async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
+        group = await alice.groups.create("Public", name="quiet", members=["bob", "carol"])
+        theirs = group_for(bob, group).conversation
+        await theirs.send("before")
+        for mute in (partial(group.mute, "bob", 60), partial(group.set_info, muted_all=True)):
+            await mute()
+            for said in ("a word", timim.FaceElem(index=1)):
+                with pytest.raises(timim.Muted):
+                    await theirs.send(said)
+            await group.mute("bob", 0)
+        assert [m.text for m in await group_for(carol, group).conversation.get_messages(10) if m.sender == "bob"] == ["before"]
+
+
+@pytest.mark.requirement("H8")
+async def test_a_muted_member_says_nothing(shared_server: RunningServer) -> None:
+    await check_mutes(shared_server)
+
+
+@pytest.mark.requirement("H8")
+async def test_a_server_without_mutes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Admission, "_check_mutes", lambda *_: None)
+    async with local_server() as server:
+        with pytest.raises(pytest.fail.Exception):
+            await check_mutes(server)
 
 
 async def test_nobody_may_change_the_owner_and_no_admin_an_admin(users: Users) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -21,11 +23,13 @@ from tests.support.media_proxy import proxied_server
 from timim import FileElem, UnknownElem
 from timim.protocol.elems import encode_elem
 from timim.protocol.web_client import PRE_SIGN, PreSignRequest
+from timim.server.content import downloads
 from timim.server.content.downloads import Downloads
 from timim.server.content.uploads import Uploads
-from timim.server.endpoints.media import MediaEndpoint
+from timim.server.endpoints.media import MediaEndpoint, _ContentResponse
 from timim.server.sessions.auth import Auth, sign_login
-from timim.testing import EventRecorder, RunningServer, running_server
+from timim.server.store.base import Blob
+from timim.testing import EventRecorder, LocalServer, RunningServer, local_server, running_server
 from timim.testing.server import SECRET_KEY
 
 SECRET = b"what only participants may read"
@@ -56,6 +60,12 @@ class Place:
 
 @pytest.fixture
 async def place(server: RunningServer) -> AsyncIterator[Place]:
+    async with place_on(server) as here:
+        yield here
+
+
+@asynccontextmanager
+async def place_on(server: RunningServer | LocalServer) -> AsyncIterator[Place]:
     async with (
         server.client("alice") as alice,
         server.client("bob") as bob,
@@ -123,8 +133,13 @@ async def attempt(place: Place, path: str, method: str, token: str) -> httpx2.Re
 
 
 @pytest.mark.parametrize("who", NOBODY)
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "H13")
 async def test_no_route_serves_a_request_without_login(place: Place, who: str) -> None:
+    await check_nobody(place, who)
+
+
+async def check_nobody(place: Place, who: str) -> None:
+    """Check that each route refuses a request without a valid token."""
     for path, method in TABLE:
         reply = await attempt(place, path, method, NOBODY[who](place))
         assert reply.status_code == 401, (method, path)
@@ -132,8 +147,13 @@ async def test_no_route_serves_a_request_without_login(place: Place, who: str) -
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "H13")
 async def test_no_route_serves_the_content_of_others(place: Place, who: str) -> None:
+    await check_strangers(place, who)
+
+
+async def check_strangers(place: Place, who: str) -> None:
+    """Check that each route answers a stranger as if the content did not exist."""
     token = STRANGERS[who](place)
     nowhere = Place(place.media_url, place.http, place.tokens, uuid4().hex, uuid4().hex, {})
     for path, method in TABLE:
@@ -170,13 +190,22 @@ async def test_participants_are_served(place: Place) -> None:
     assert (await place.ask("HEAD", place.signed["bob"])).content == b""
 
 
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "H13")
 async def test_a_signed_address_opens_nothing_for_a_former_member(place: Place) -> None:
+    await check_former_address(place)
+
+
+async def check_former_address(place: Place) -> None:
     assert (await place.ask("GET", place.signed["gone"])).status_code == 404
 
 
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "H14")
 async def test_an_altered_address_opens_nothing(place: Place) -> None:
+    await check_addresses(place)
+
+
+async def check_addresses(place: Place) -> None:
+    """Check that a signed address is refused after any change, and as an address for an upload."""
     other = b"another"
     begun = announced(uuid4().hex, other)
     await place.ask("POST", "", place.tokens["bob"], json=begun)
@@ -195,6 +224,78 @@ async def test_an_altered_address_opens_nothing(place: Place) -> None:
     )
     for address in changed:
         assert (await place.ask("GET", address.geturl())).status_code == 401, address.query
+    for kind in ("", "&kind=file", "&kind=none"):
+        upload = parts._replace(path=f"/media/web/{place.uuid}", query=parts.query + kind)
+        assert (await place.ask("PUT", upload.geturl(), content=b"x")).status_code == 401, kind
+
+
+async def check_headers(place: Place) -> None:
+    """Check that a browser shows no content: neither by a token nor by an address, neither whole nor in part."""
+    page = b"<html><script>alert(1)</script></html>"
+    begun = announced(uuid4().hex, page)
+    await place.ask("POST", "", place.tokens["bob"], json=begun)
+    done = await place.ask("PUT", f"/uploads/{begun['Upload']}", place.tokens["bob"], params={"offset": "0"}, content=page)
+    uuid = json.loads(done.content)["UUID"]
+    address = json.loads((await place.ask("GET", f"/{uuid}/url", place.tokens["bob"])).content)["Url"]
+    token = {"Authorization": f"Bearer {place.tokens['bob']}"}
+    for method in ("GET", "HEAD"):
+        for url, headers in ((f"{place.media_url}/{uuid}", token), (address, {})):
+            for asked in ({}, {"Range": "bytes=0-9"}):
+                reply = await place.http.request(method, url, headers=headers | asked)
+                assert reply.status_code == (206 if asked else 200)
+                assert reply.headers["content-type"] == "application/octet-stream"
+                assert reply.headers["content-disposition"] == "attachment"
+                assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.requirement("H16")
+async def test_a_browser_shows_no_content(place: Place) -> None:
+    await check_headers(place)
+
+
+class AnyMac:
+    """The module hmac, for which all signatures are equal."""
+
+    digest = staticmethod(hmac.digest)
+
+    @staticmethod
+    def compare_digest(one: bytes, other: bytes) -> bool:
+        return True
+
+
+async def find_for_all(self: Downloads, uuid: str, user: str) -> Blob:
+    for participant in ("alice", "bob", user):
+        if (blob := await self._store.readable(uuid, participant)) is not None:
+            return blob
+    raise timim.MediaGone("no such content")
+
+
+async def accept_any_token(self: Auth, token: str) -> str:
+    return "alice"
+
+
+MUTANTS: dict[str, tuple[tuple[object, str, object], Callable[[Place], Awaitable[None]]]] = {
+    "takes any token": ((Auth, "user_of", accept_any_token), lambda place: check_nobody(place, "an altered token")),
+    "serves strangers": ((Downloads, "find", find_for_all), lambda place: check_strangers(place, "a stranger")),
+    "serves former members": ((Downloads, "find", find_for_all), lambda place: check_strangers(place, "a former member")),
+    "serves old addresses": ((Downloads, "find", find_for_all), check_former_address),
+    "takes any address": ((downloads, "hmac", AnyMac), check_addresses),
+    "shows pages": ((_ContentResponse, "media_type", "text/html"), check_headers),
+}
+PROVED: dict[object, str] = {check_addresses: "H14", check_headers: "H16"}
+
+
+@pytest.mark.parametrize(
+    "mutant, check",
+    [pytest.param(*row, marks=pytest.mark.requirement(PROVED.get(row[1], "H13")), id=name) for name, row in MUTANTS.items()],
+)
+async def test_a_server_that_serves_anybody_is_detected(
+    mutant: tuple[object, str, object], check: Callable[[Place], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local_server() as server, place_on(server) as place:
+        monkeypatch.setattr(*mutant)
+        with pytest.raises(AssertionError):
+            await check(place)
 
 
 @pytest.mark.requirement("R13")

@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R13", "H13")
 async def test_a_guessed_uuid_is_refused(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"), server.client("eve") as eve:
         sent = await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +24,35 @@ from timim.protocol import session
 from timim.protocol.codec import decode
 from timim.protocol.frames import Head, decode_frames, encode_frame
 from timim.protocol.messages import ROAM_C2C, ROAM_GROUP
+from timim.server.bus.base import Event
 from timim.server.handlers import ALL_HANDLERS
-from timim.testing import EventRecorder, RunningServer, running_server
+from timim.server.sessions.fanout import Fanout
+from timim.server.social.entity_cache import EntityCache
+from timim.server.store.base import Member, StoredGroup
+from timim.testing import EventRecorder, LocalServer, RunningServer, local_server, running_server
 
 # R13: history
 
+WAIT_S = 20.0
 OLD, NEW = b"said while all were there", b"said after one had left"
 
 
 @dataclass(frozen=True)
 class Place:
-    server: RunningServer
+    server: RunningServer | LocalServer
     group: str
     tokens: Mapping[str, str]
 
 
 @asynccontextmanager
 async def a_place() -> AsyncIterator[Place]:
+    async with running_server() as server, a_place_on(server) as place:
+        yield place
+
+
+@asynccontextmanager
+async def a_place_on(server: RunningServer | LocalServer) -> AsyncIterator[Place]:
     async with (
-        running_server() as server,
         server.client("alice") as alice,
         server.client("bob") as bob,
         server.client("gone") as gone,
@@ -102,18 +112,61 @@ def readers() -> list[str]:
     return sorted(ALL_HANDLERS.served)
 
 
-@pytest.mark.parametrize("who", ["stranger", "gone"])
-@pytest.mark.requirement("R13")
-async def test_no_command_reveals_messages_to_a_stranger_or_former_member(who: str) -> None:
-    async with a_place() as place, connect(place.server.url) as socket:
+async def check_readers(place: Place, who: str) -> None:
+    """Check that a stranger or former member gets no message by any command or push."""
+    received = b""
+    async with connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens[who]) == 0
         for name in readers():
-            reply = await ask(socket, name, body_for(name, place))
-            assert NEW not in reply, name
+            received = await ask(socket, name, body_for(name, place))
+            assert NEW not in received, name
             if who == "stranger":
-                assert OLD not in reply, name
+                assert OLD not in received, name
+        async with place.server.client("alice") as alice, asyncio.timeout(WAIT_S):
+            for to in (alice.group(place.group), alice.c2c("bob")):
+                await to.send(NEW.decode())
+            await alice.c2c(who).send("the last push")
+            while b"the last push" not in received:
+                message = await socket.recv()
+                received = message.encode() if isinstance(message, str) else message
+                assert NEW not in received
         reply = await ask(socket, ROAM_GROUP.name, body_for(ROAM_GROUP.name, place))
         assert json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"] == 10007
+
+
+@pytest.mark.parametrize("who", ["stranger", "gone"])
+@pytest.mark.requirement("R13", "H7")
+async def test_no_command_or_push_reveals_messages_to_a_stranger_or_former_member(who: str) -> None:
+    async with a_place() as place:
+        await check_readers(place, who)
+
+
+def shows_groups_to_all(patch: pytest.MonkeyPatch) -> None:
+    async def group_for(self: EntityCache, user: str, group_id: str) -> StoredGroup:
+        group = await self.group(group_id)
+        return replace(group, members={user: Member("Member", joined=1), **group.members})
+
+    patch.setattr(EntityCache, "group_for", group_for)
+
+
+def pushes_to_all(patch: pytest.MonkeyPatch) -> None:
+    receive = Fanout.receive
+
+    def receive_for_all(self: Fanout, event: Event) -> None:
+        receive(self, msgspec.structs.replace(event, users=tuple(session.user for session in self.all())))
+
+    patch.setattr(Fanout, "receive", receive_for_all)
+
+
+@pytest.mark.parametrize("mutant", [shows_groups_to_all, pushes_to_all])
+@pytest.mark.requirement("H7")
+async def test_a_server_that_reveals_messages_is_detected(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local_server() as server, a_place_on(server) as place:
+        mutant(monkeypatch)
+        with pytest.raises(AssertionError):
+            await check_readers(place, "gone")
 
 
 @pytest.mark.requirement("R13")
@@ -247,12 +300,12 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
         return len(asked), abroad
 
 
-@pytest.mark.requirement("R16")
+@pytest.mark.requirement("R16", "H18")
 async def test_the_server_fetches_no_address_of_a_user() -> None:
     assert await _asked_by(()) == (0, set())
 
 
-@pytest.mark.requirement("R16")
+@pytest.mark.requirement("R16", "H18")
 async def test_a_server_that_fetches_addresses_is_detected() -> None:
     asked, _ = await _asked_by((str(MUTANTS / "fetches_urls.py"),))
     assert asked > 0

@@ -79,6 +79,7 @@ def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[A
 @example(batches=[batch_of([MessageRow(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
 @example(batches=[batch_of([MessageRow(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
 @example(batches=[batch_of([MessageRow(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
+@example(batches=[batch_of([MessageRow(n, "1-1", "a", 2**63 - 1, False, b"[]") for n in (1, 2)], True)] * 2)
 def test_storing_messages_together_equals_storing_them_one_by_one(batches: list[IngestBatch]) -> None:
     assert came_to(batches, bulk_insert.insert_all) == came_to(batches, bulk_insert.insert_each)
 

@@ -11,7 +11,7 @@ from timim import Message, MessageStatus
 from timim.ids import ConversationKey, ConversationType
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
-from timim.storage import Ack, IngestBatch, LocalStore, MessageRow
+from timim.storage import Ack, IngestBatch, LocalStore, MessageRow, Outgoing
 
 BOB = ConversationKey(ConversationType.C2C, "bob")
 
@@ -20,7 +20,8 @@ async def outgoing(store: LocalStore, text: str) -> Message:
     message = Message(text)
     message._key, message._sender, message._status = BOB, "alice", MessageStatus.SENDING
     stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    store.messages.add_outgoing(message, encode_body(message.elems), stored.set_result, started=True)
+    row = Outgoing(message, encode_body(message.elems), noted=True, listed_at=0)
+    store.messages.add_outgoing(row, stored.set_result)
     local_id = await stored
     assert isinstance(local_id, int)
     message._local_id = local_id
@@ -29,7 +30,7 @@ async def outgoing(store: LocalStore, text: str) -> Message:
 
 async def ack(store: LocalStore, message: Message, seq: int) -> None:
     settled: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    store.messages.settle(Ack(BOB, message.local_id, message.msg_id, seq, 5, encode_body(message.elems)), settled.set_result)
+    store.messages.settle(Ack(BOB, message.local_id, message.msg_id, seq, 5, None), settled.set_result)
     store.flush()
     await settled
     message._seq, message._status = seq, MessageStatus.SUCCEEDED

@@ -83,7 +83,7 @@ class ChatApp(App[TimimError | None]):
         self.exit()
 
     def action_help(self) -> None:
-        """Show the keys and signs."""
+        """Show the screen that explains the keys and the signs."""
         self.push_screen(HelpScreen())
 
     def action_search(self) -> None:

@@ -67,7 +67,7 @@ class ChatScreen(Screen[None]):
         self._typing: dict[tuple[ConversationKey, str], float] = {}  # when the status of a user expires
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         with Horizontal():
             yield ConversationChoices(id="conversations")
             with Vertical(id="chat"):

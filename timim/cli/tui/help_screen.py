@@ -33,7 +33,7 @@ Signs
 
 
 class HelpScreen(ModalScreen[None]):
-    """Text with the keys and signs."""
+    """Screen that explains the keys and the signs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter", "dismiss(None)", "Back", key_display="esc")]
     DEFAULT_CSS = """
@@ -43,7 +43,7 @@ class HelpScreen(ModalScreen[None]):
     """
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         with VerticalScroll():
             yield Static(HELP, markup=False)
         yield KeyLine()

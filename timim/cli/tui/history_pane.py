@@ -43,7 +43,7 @@ class HistoryPane(Pane):
         self._read_seq = 0  # the seq up to which the messages were last marked as read
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         yield Static("", id="title", markup=False)
         yield MessageList(id="messages")
 

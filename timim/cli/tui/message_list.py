@@ -110,7 +110,7 @@ class MessageList(ScrollView, can_focus=True):
         self.call_after_refresh(self._report_gaps)
 
     def select(self, message: Message, *, middle: bool = False) -> None:
-        """Select a message and scroll to it, or so that it is in the middle."""
+        """Select a message and scroll until it can be seen; if `middle`, until it is in the middle."""
         self._selected = message_id(message)
         ids = [id_of(row) for row in self._rows]
         if self._selected in ids:

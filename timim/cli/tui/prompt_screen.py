@@ -38,7 +38,7 @@ class PromptScreen(ModalScreen[str]):
         self._answer = answer
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         with Vertical():
             yield Static(self._question, markup=False)
             yield Input(self._answer, select_on_focus=True)

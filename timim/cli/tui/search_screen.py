@@ -49,7 +49,7 @@ class SearchScreen(ModalScreen[Message | None]):
         self._last: SearchResult | None = None
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         with Vertical():
             yield Input(placeholder="Words to search for; invo* finds invoice", id="words")
             yield OptionList(id="results", markup=False)

@@ -50,7 +50,7 @@ class WritingPane(Pane):
         self._pulse = TypingPulse()
 
     def compose(self) -> ComposeResult:
-        """Make the parts."""
+        """Yield the widgets of this screen or pane."""
         yield ReplyLine(id="reply")
         yield Composer(id="composer")
 

@@ -66,6 +66,7 @@ class Uploads:
         self._receivers: dict[tuple[str, str], BodyReceiver] = {}
         self._stopping = False
         self._of_user: Counter[str] = Counter()  # number of receivers by account
+        self._of_address: Counter[str] = Counter()
         self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()  # object → number of hashed bytes, hash
 
     async def begin(self, user: str, asked: BeginUpload) -> UploadProgress:
@@ -97,22 +98,26 @@ class Uploads:
             return await self._finish(user, asked.upload, found, parts)
         return UploadProgress(sum(parts))
 
-    async def receive(self, user: str, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> UploadProgress:
+    async def receive(
+        self, user: str, upload: str, offset: int, chunks: AsyncIterator[bytes], *, address: str = ""
+    ) -> UploadProgress:
         """Receive bytes from `offset` on, and finish the upload with its last byte.
 
-        If the body ends early, the received bytes are kept, and the error of the body is raised.
+        If the body ends early, the received bytes are kept, and the error of the body is raised. The upload
+        counts for `address`, if it is known.
 
         Raises:
             MediaGone: There is no such upload; begin it again.
             OffsetMismatch: The offset is not the number of stored bytes.
             TooLarge: The body has more bytes than were announced.
             UploadFailed: The hash of the bytes is not the announced one; the upload was removed.
-            RateLimited: The node or the account has too many uploads in progress.
+            RateLimited: The node, the account or the address has too many uploads in progress.
             TimeoutError: The body arrives below the least rate, or another connection took the upload over.
             StorageError: The store failed.
         """
         await self._take_over(user, upload)
-        receiver = self._register_receiver(user, upload)  # before the row is read, so that `drop` waits for this receiver
+        # before the row is read, so that `drop` waits for this receiver
+        receiver = self._register_receiver(user, upload, address)
         try:
             row = await self._store.find(user, upload)
             if row is None:
@@ -134,9 +139,11 @@ class Uploads:
                 return UploadProgress(sum(parts))
             return await self._finish(user, upload, row, parts)
         finally:
-            self._unregister_receiver(user, upload, receiver)
+            self._unregister_receiver(user, upload, address, receiver)
 
-    async def receive_whole(self, user: str, uuid: str, kind: str, size: int, chunks: AsyncIterator[bytes]) -> Blob:
+    async def receive_whole(
+        self, user: str, uuid: str, kind: str, size: int, chunks: AsyncIterator[bytes], *, address: str = ""
+    ) -> Blob:
         """Receive the upload of a web client, which is one body without an announced hash.
 
         Such an upload cannot be resumed: if the body ends early, the received bytes are removed.
@@ -147,13 +154,14 @@ class Uploads:
             kind: Kind of the content.
             size: Number of bytes, or 0 if it is unknown.
             chunks: The body.
+            address: The address that the upload counts for; empty if it is unknown.
 
         Raises:
             InvalidArgument: The kind is unknown.
             TooLarge: The body is over the limit of its kind.
             EmptyFile: The body is empty.
             MediaGone: The upload was removed meanwhile.
-            RateLimited: The node or the account has too many uploads in progress.
+            RateLimited: The node, the account or the address has too many uploads in progress.
             TimeoutError: The body arrives below the least rate.
             StorageError: The store failed.
         """
@@ -166,7 +174,7 @@ class Uploads:
             return known  # a retry of a complete upload whose reply was lost
         begun = await self._store.begin(user, uuid, Upload(uuids.uuid4().hex, "", limit), now=now, limits=self._upload_limits())
         assert isinstance(begun, Upload)
-        receiver = self._register_receiver(user, uuid)
+        receiver = self._register_receiver(user, uuid, address)
         try:
             writer = _PartWriter(self._blobs, begun.object, [], hashlib.sha256())
             try:
@@ -186,7 +194,7 @@ class Uploads:
             await asyncio.shield(self._discard(user, uuid))
             raise
         finally:
-            self._unregister_receiver(user, uuid, receiver)
+            self._unregister_receiver(user, uuid, address, receiver)
 
     async def drop(self, user: str, upload: str) -> None:
         """Remove an upload and its bytes; a missing upload is no error.
@@ -239,11 +247,11 @@ class Uploads:
             raise InvalidArgument(f"Kind must be one of {', '.join(limits)}, not {kind[:40]!r}")
         return limits[kind]
 
-    def _register_receiver(self, user: str, upload: str) -> BodyReceiver:
+    def _register_receiver(self, user: str, upload: str, address: str) -> BodyReceiver:
         """Register a receiver of an upload.
 
         Raises:
-            RateLimited: The server stops, the node or the account has too many receivers, or the upload has one.
+            RateLimited: The server stops, the node, the account or the address has too many receivers, or the upload has one.
         """
         settings = self._settings
         if self._stopping:
@@ -251,19 +259,24 @@ class Uploads:
         if self._of_user[user] >= settings.media_receiving_per_user:
             limit = settings.media_receiving_per_user
             raise RateLimited(f"{user!r} has {limit} uploads in progress, which is the limit", retry_after=1.0)
+        if address and 0 < settings.media_receiving_per_address <= self._of_address[address]:
+            limit = settings.media_receiving_per_address
+            raise RateLimited(f"{address} has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if self._of_user.total() >= settings.media_receiving:
             limit = settings.media_receiving
             raise RateLimited(f"the server has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if (user, upload) in self._receivers:
             raise RateLimited("another connection sends this upload; try again", retry_after=0.2)
         self._of_user[user] += 1
+        self._of_address[address] += 1
         receiver = self._receivers[user, upload] = BodyReceiver(settings.least_bytes_per_s, settings.least_rate_s)
         return receiver
 
-    def _unregister_receiver(self, user: str, upload: str, receiver: BodyReceiver) -> None:
-        self._of_user[user] -= 1
-        if not self._of_user[user]:
-            del self._of_user[user]
+    def _unregister_receiver(self, user: str, upload: str, address: str, receiver: BodyReceiver) -> None:
+        for counted, name in ((self._of_user, user), (self._of_address, address)):
+            counted[name] -= 1
+            if not counted[name]:
+                del counted[name]
         del self._receivers[user, upload]
         receiver.done.set()
 

@@ -33,7 +33,7 @@ from ..content.downloads import Downloads
 from ..content.uploads import OffsetMismatch, UploadProgress, Uploads
 from ..handlers.registry import error_reply
 from ..sessions.auth import Auth
-from .peer_transport import PeerTransport
+from .peer_transport import PeerTransport, subnet_of
 
 BODY_LIMIT_BYTES = 4096  # of a request to begin an upload
 BEGIN_S = 8.0  # for the whole body of such a request
@@ -101,7 +101,8 @@ class MediaEndpoint:
         offset = request.query_params.get("offset", "")
         if not (offset.isascii() and offset.isdecimal() and len(offset) < 16):
             raise InvalidArgument("offset must be a number of bytes, with at most 15 digits")
-        return self._progress(await self._uploads.receive(user, request.path_params["upload"], int(offset), request.stream()))
+        upload, address = request.path_params["upload"], _address(request)
+        return self._progress(await self._uploads.receive(user, upload, int(offset), request.stream(), address=address))
 
     async def _drop(self, request: Request) -> Response:
         await self._uploads.drop(await self._caller(request), request.path_params["upload"])
@@ -147,7 +148,8 @@ class MediaEndpoint:
             uuid, query.get("user", ""), query.get("expires", ""), query.get("sign", ""), kind or "none"
         )
         length = request.headers.get("content-length", "")
-        blob = await self._uploads.receive_whole(user, uuid, kind, int(length) if length.isdecimal() else 0, request.stream())
+        size = int(length) if length.isdecimal() else 0
+        blob = await self._uploads.receive_whole(user, uuid, kind, size, request.stream(), address=_address(request))
         return _json(UploadReply(offset=blob.size, uuid=blob.uuid, url=self._downloads.url(blob.uuid), size=blob.size))
 
     async def _allow(self, request: Request) -> Response:
@@ -190,6 +192,12 @@ def _error_response(exc: TimimError) -> Response:
         fields = msgspec.structs.asdict(reply)
         return _json(UploadReply(offset=exc.offset, **fields), status)
     return _json(reply, status)
+
+
+def _address(request: Request) -> str:
+    """Return the address that an upload counts for: that of the client, or its /64 for IPv6."""
+    peer: PeerTransport = request.scope["state"]["peer"]
+    return subnet_of(peer.host) if ":" in peer.host else peer.host
 
 
 def _json(reply: Reply, status: int = 200) -> Response:

@@ -40,7 +40,7 @@ class Login:
     expires_at: int = 1 << 62
 
     def end(self, state: LoginState, now: float) -> AuthError | None:
-        """Return the error with which the login has ended by the state of the user's logins, or None."""
+        """Return the reason for which an administrator or a revocation has ended this login; None if it goes on."""
         if 0 < state.signed_until >= self.signed_at:
             # a signer whose clock shows the second of the revocation makes the same signature again
             wait_s = state.signed_until + 1 - now

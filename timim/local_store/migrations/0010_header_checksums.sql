@@ -1,0 +1,1 @@
+ALTER TABLE messages ADD COLUMN header_checksum INTEGER;
