@@ -172,17 +172,21 @@ class MessagePoster:
         packed = encode_payload(payload)
         if destination.is_online_only(outgoing):
             posted = await self._push_online(outgoing, destination, packed, posting.media)
-            if self._integrations.outbox.commands and not outgoing.options.unreported:
+            if self._reports(destination, outgoing):
                 await self._integrations.outbox.add(sent_report(outgoing, approved, sender, destination, online_at=posted.time))
             return posted
         entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=posting.media)
-        if (outbox := self._integrations.outbox).commands and not outgoing.options.unreported:
+        if self._reports(destination, outgoing):
             report = sent_report(outgoing, approved, sender, destination)
-            entry = replace(entry, callbacks=outbox.rows((report,)))
+            entry = replace(entry, callbacks=self._integrations.outbox.rows((report,)))
         if self._entities.shared:
             entry = replace(entry, place=place)
         place.submit()
         return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
+
+    def _reports(self, destination: Destination, outgoing: OutgoingMessage) -> bool:
+        """Return True if the message causes a callback after it was sent."""
+        return destination.after_sending in self._integrations.outbox.commands and not outgoing.options.unreported
 
     async def _resolve(self, outgoing: OutgoingMessage, key: ConversationKey) -> tuple[StoredAccount, Destination]:
         sender = await self._entities.account(outgoing.sender)
