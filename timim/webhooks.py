@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InvalidArgument, TimimError
+from timim import InvalidArgument, TimimError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

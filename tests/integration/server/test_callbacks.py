@@ -386,6 +386,10 @@ async def test_a_message_that_the_back_end_drops_seems_sent(back_end: WebhookRec
         back_end.answer = answering(names.BEFORE_C2C, ErrorCode=2)
         body = {"From_Account": "alice", "To_Account": "bob", "MsgRandom": 1, "MsgBody": text("dropped")}
         assert (await rest.call("openim/sendmsg", body))["ErrorCode"] == 0
+        async with server.client("alice") as alice:
+            with pytest.raises(timim.ServerRefused) as refused:  # its store needs a seq of each message
+                await alice.c2c("bob").send("dropped")
+            assert refused.value.code == 20006
         back_end.answer = agree
         assert (await rest.call("openim/sendmsg", {**body, "MsgRandom": 2, "MsgBody": text("kept")}))["ErrorCode"] == 0
         await back_end.until(lambda calls: bool(back_end.of(names.AFTER_C2C)))

@@ -15,6 +15,7 @@ from ...protocol import messages
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
 from ...protocol.notices import GroupInfoChange
+from ..integrations.before import DENIED_GROUP
 from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import group_options
 from ..messaging.validation import OutgoingMessage
@@ -35,7 +36,7 @@ from ..social.group_permissions import (
 from ..social.group_rules import Actor, merged
 from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
 from .before import before_creating
-from .c2c import sender_of
+from .c2c import require_numbered, sender_of
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
 
@@ -371,6 +372,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
     if context.admin:
         outgoing = named_over_rest(outgoing, context.services.now(), group=True)
     posted = await context.services.poster.post(outgoing, ConversationKey(ConversationType.GROUP, body.group_id))
+    require_numbered(context, outgoing, posted, code=DENIED_GROUP)
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)
 
 
