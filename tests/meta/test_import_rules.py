@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ids": frozenset({"errors"}),
     "progress": frozenset({"errors", "util"}),
     "usersig": frozenset({"errors", "ids", "util"}),
+    "webhooks": frozenset({"__init__"}),
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_parts": frozenset({"errors", "ids", "util", "elem_base"}),
@@ -80,7 +81,7 @@ for _row in _SERVER_ORDER:
 # A message has a conversation, whose methods return messages: docs/adr/0056-one-object-of-a-message.md
 FOR_TYPES = {("message", "__init__"), ("message_parts", "__init__")}  # allowed under TYPE_CHECKING
 TOOLS = frozenset({"testing", "loadtest", "cli"})
-ABOVE_THE_API = TOOLS | {"cli.tui", "notebook"}  # they import public names from `timim`, as programs do
+ABOVE_THE_API = TOOLS | {"cli.tui", "notebook", "webhooks"}  # they import public names from `timim`, as programs do
 NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # forbidden in timim.protocol
 PURE_UTIL = "timim.util.arguments"  # the only module of timim.util that timim.protocol may import
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from timim.cli import main
 from timim.server.store import schema
 
-schema.STEPS = (*schema.STEPS, "ALTER TABLE entries RENAME COLUMN tail TO content;")  # type: ignore[assignment]
+schema.STEPS = (*schema.STEPS, "ALTER TABLE entries RENAME COLUMN tail TO content;")
 schema.VERSION = len(schema.STEPS)
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import backup, bench, chat, handled, history, messages, server, users
+from . import backup, bench, chat, handled, history, messages, server, users, webhooks
 from .console import DEBUG
 
 HELP = """Send and receive instant messages, and run a server.
@@ -22,6 +22,7 @@ app.add_typer(history.app)
 app.add_typer(handled.app, name="handled")
 app.add_typer(server.app)
 app.add_typer(users.app, name="users")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(backup.app)
 app.add_typer(bench.app)
 

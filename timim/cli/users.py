@@ -36,7 +36,7 @@ def kick(
 
     The sockets are cut on all servers of a cluster within a second.
     """
-    run_command(_end_logins(_client(admin, url, sig_file, app_id, data_dir), user, revoke=False, json=json))
+    run_command(_end_logins(admin_client(admin, url, sig_file, app_id, data_dir), user, revoke=False, json=json))
 
 
 @app.command()
@@ -53,10 +53,15 @@ def revoke(
 
     USER needs a new UserSig to log in again. The sockets are cut on all servers of a cluster within a second.
     """
-    run_command(_end_logins(_client(admin, url, sig_file, app_id, data_dir), user, revoke=True, json=json))
+    run_command(_end_logins(admin_client(admin, url, sig_file, app_id, data_dir), user, revoke=True, json=json))
 
 
-def _client(admin: str, url: str, sig_file: str, app_id: int, data_dir: DataDir) -> Client:
+def admin_client(admin: str, url: str, sig_file: str, app_id: int, data_dir: DataDir) -> Client:
+    """Create the client of an administrator, signed with the key of the data folder or of the environment.
+
+    Raises:
+        InvalidArgument: There is no UserSig, and no key to make one.
+    """
     key, sig = os.environ.get("TIMIM_SECRET_KEY", ""), read_secret(sig_file, "TIMIM_USER_SIG", "UserSig")
     if not sig and not (key and app_id):
         known_id, key = read_app_key(data_dir)

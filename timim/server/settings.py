@@ -11,16 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-CALLBACKS = frozenset(
-    {
-        "C2C.CallbackBeforeSendMsg",
-        "C2C.CallbackAfterSendMsg",
-        "Group.CallbackBeforeSendMsg",
-        "Group.CallbackAfterSendMsg",
-        "State.StateChange",
-    }
-)
-
+from ..protocol.callbacks import CALLBACKS, NOT_SERVED
 
 BLOBS_FORM = "s3://bucket/prefix?endpoint=https://…&region=… or file:///folder"
 
@@ -224,17 +215,17 @@ class Settings(BaseSettings):
     webhook_commands: str = ""
     """Callbacks to make, separated by commas, such as `C2C.CallbackBeforeSendMsg,State.StateChange`; empty makes none."""
     webhook_timeout_s: float = Field(default=2.0, gt=0)
-    """Time limit of a callback before sending, during which the sender waits."""
+    """Time limit of a callback before an event, during which the client that causes it waits."""
     webhook_required: bool = False
-    """Refuse messages, instead of accepting them, while the back end does not respond to the callback before sending."""
+    """Refuse events, instead of accepting them, while the back end does not respond to the callback before them."""
     push_url: str = ""
     """URL of the operator's back end that receives offline pushes."""
     push_token: str = Field(default="", repr=False)
     """Key that signs offline pushes; an empty one leaves them unsigned."""
     push_timeout_s: float = Field(default=5.0, gt=0)
-    """Time limit of an offline push, and of a callback after sending or of a state change."""
+    """Time limit of an offline push, and of a callback after an event."""
     push_give_up_s: float = Field(default=86_400.0, gt=0)
-    """Age of a message after which its offline push and its callback after sending are skipped: 1 day."""
+    """Age at which an offline push is skipped, and a callback after an event becomes a dead letter: 1 day."""
     recall_window_s: float = Field(default=120.0, ge=0)
     """Time after sending in which a sender can recall a message."""
     reactions_per_message: int = Field(default=10, ge=1)
@@ -325,7 +316,11 @@ class Settings(BaseSettings):
     @field_validator("webhook_commands")
     @classmethod
     def _known(cls, value: str) -> str:
-        if unknown := {name.strip() for name in value.split(",") if name.strip()} - CALLBACKS:
+        unknown = {name.strip() for name in value.split(",") if name.strip()} - CALLBACKS
+        if not_served := sorted(unknown & NOT_SERVED.keys()):
+            reasons = "; ".join(f"{name} is known but not made, because {NOT_SERVED[name]}" for name in not_served)
+            raise ValueError(f"{reasons}; leave it out")
+        if unknown:
             raise ValueError(f"unknown callback {', '.join(sorted(unknown))}; the server knows {', '.join(sorted(CALLBACKS))}")
         return value
 

@@ -4,7 +4,8 @@
         async with server.client("alice") as alice, server.client("bob") as bob: ...
 
 `running_server` runs the server in its own process, `local_server` in the event loop of the test. `server.faults` cuts and
-delays connections, clocks set the time, and an EventRecorder records the messages and events of a client.
+delays connections, clocks set the time, and an EventRecorder records the messages and events of a client,
+and `server.webhooks` the callbacks of a server.
 """
 
 from .clocks import VirtualClock, WallClock
@@ -13,6 +14,7 @@ from .in_process import LocalServer, local_server
 from .offline_user import OfflineUser
 from .recorder import EventRecorder
 from .server import RunningServer, running_server
+from .webhooks import WebhookRecorder
 
 __all__ = [
     "EventRecorder",
@@ -23,6 +25,7 @@ __all__ = [
     "RunningServer",
     "VirtualClock",
     "WallClock",
+    "WebhookRecorder",
     "local_server",
     "running_server",
 ]

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from ..util import clock
 from ..util.failpoints import FAILPOINTS, VARIABLE, Failpoint
 from .clocks import WallClock
 from .fault_proxy import Faults
+from .webhooks import TOKEN, WebhookRecorder, webhook_recorder
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
@@ -112,6 +113,7 @@ class RunningServer:
         self.url: str = ""
         self.faults: Faults = Faults()
         self.clock: WallClock = WallClock()
+        self._recorder: WebhookRecorder | None = None
         self._settings = dict(settings)
         self._port = 0
         self._process: ServerProcess | None = None
@@ -121,6 +123,17 @@ class RunningServer:
     def urls(self) -> list[str]:
         """URLs of all gateways without the fault proxy; tests on a cluster have two gateways, others one."""
         return [self.url] if self._companion is None else [self.url, self._companion.url]
+
+    @property
+    def webhooks(self) -> WebhookRecorder:
+        """The callbacks that the server has made; `running_server(webhook_commands=…)` without `webhook_url` records them.
+
+        Raises:
+            InvalidArgument: The server makes its callbacks to another back end, or none.
+        """
+        if self._recorder is None:
+            raise InvalidArgument("the server records no webhooks; start it with webhook_commands and without webhook_url")
+        return self._recorder
 
     @property
     def pid(self) -> int:
@@ -312,7 +325,8 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
 
     Args:
         data_dir: Folder of the server's data; by default a temporary one.
-        **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`.
+        **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`. With
+            `webhook_commands` and without `webhook_url`, `server.webhooks` records the callbacks.
 
     Raises:
         InvalidArgument: A setting is unknown, or the extra `server` is not installed.
@@ -321,14 +335,20 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
     """
     await asyncio.to_thread(check_settings, settings)
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
-    server = RunningServer(folder, settings)
-    try:
-        await server.start()
-        yield server
-    finally:
+    async with AsyncExitStack() as parts:
+        recorder: WebhookRecorder | None = None
+        if settings.get("webhook_commands") and not settings.get("webhook_url"):
+            recorder = await parts.enter_async_context(webhook_recorder())
+            settings |= {"webhook_url": recorder.url, "webhook_token": TOKEN}
+        server = RunningServer(folder, settings)
+        server._recorder = recorder
         try:
-            await server.faults.stop()
-            await server.stop()
+            await server.start()
+            yield server
         finally:
-            if data_dir is None:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            try:
+                await server.faults.stop()
+                await server.stop()
+            finally:
+                if data_dir is None:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -20,6 +20,7 @@ from ...protocol.codec import Command, encode
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
 from ..handlers.rest_bodies import GROUPS, decode_request, encode_reply
 from ..sessions.auth import Auth
+from ..social.callers import Caller
 from .openapi import openapi
 from .peer_transport import PeerTransport
 
@@ -71,7 +72,8 @@ class RestEndpoint:
             reply = error_reply(_refusal(exc))
             content, closing = encode(reply), True  # a body that was not read makes the connection useless
         else:
-            context = RequestContext(user, self._services, admin=True)
+            address = request.client.host if request.client else ""
+            context = RequestContext(user, self._services, admin=True, caller=Caller.over_rest(user, address))
             reply = await self._handlers.reply(command.name, context, body, decode_with=decode_request)
             content = encode_reply(command, reply)
             if command.service == GROUPS and len(content) > GROUP_REPLY_LIMIT_BYTES:

@@ -30,6 +30,7 @@ from ..sessions.session import (
     ADMIN_ENDED,
     LOGGED_OUT,
     LOST_DEVICE_SLOT,
+    NO_HEARTBEAT,
     READS_TOO_SLOWLY,
     SIGNATURE_ENDED,
     SIGNATURE_REVOKED,
@@ -37,6 +38,7 @@ from ..sessions.session import (
     ClientInfo,
     Session,
 )
+from ..social.callers import Caller, state_platform
 from .peer_transport import PeerTransport
 
 log = logging.getLogger("timim.server")
@@ -101,7 +103,9 @@ class WebSocketEndpoint:
         serving = asyncio.current_task()
         assert serving is not None
         self._served.add(serving)
-        self._integrations.on_presence(session.user, "Login", "Register")
+        caller = Caller.of_session(session.user, socket.client.host if socket.client else "", session.client.platform)
+        kicked = [state_platform(platform) for platform in session.kicked_platforms]
+        self._integrations.on_presence(caller, "Login", "Register", kicked=kicked)
         try:
             # before the first request is read, so that messages stored after the client's sync are pushed
             await self._services.bus.listen(session.user)
@@ -110,16 +114,17 @@ class WebSocketEndpoint:
                 LoginAnnouncement(session.user, client.device, client.platform, session.started_at, client.resumed)
             )
             await self._device_slots.recheck(session.user, client.platform)  # another login may precede `listen`
-            await self._serve(socket, session)
+            await self._serve(socket, session, caller)
         finally:
             self._served.discard(serving)
             self._services.fanout.remove(session)
             self._services.bus.unlisten(session.user)
             if session.closed_because == LOGGED_OUT:
-                self._integrations.on_presence(session.user, "Logout", "Unregister")
+                self._integrations.on_presence(caller, "Logout", "Unregister")
                 await self._device_slots.release(session)
             else:
-                self._integrations.on_presence(session.user, "Disconnect", "LinkClose")
+                silent = session.closed_because.startswith(NO_HEARTBEAT)
+                self._integrations.on_presence(caller, "Disconnect", "TimeOut" if silent else "LinkClose")
 
     async def _wait_for_login(self, socket: WebSocket) -> Session | None:
         """Return the new session of this socket, which is online from now on, or None after closing the socket."""
@@ -197,10 +202,10 @@ class WebSocketEndpoint:
             )
         return session, reply
 
-    async def _serve(self, socket: WebSocket, session: Session) -> None:
+    async def _serve(self, socket: WebSocket, session: Session, caller: Caller) -> None:
         """Serve a session until its socket ends or the session is closed, then answer its requests in progress."""
         writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
-        reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
+        reader = asyncio.create_task(self._read(socket, session, caller), name=f"read {session.user}")
         session.watch_signature()
         try:
             await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
@@ -219,10 +224,11 @@ class WebSocketEndpoint:
                 if not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("the connection of %s failed: %r", session, error)
 
-    async def _read(self, socket: WebSocket, session: Session) -> None:
+    async def _read(self, socket: WebSocket, session: Session, caller: Caller) -> None:
         """Read requests, and start a task for each of them."""
         settings = self._services.settings
-        context = RequestContext(session.user, self._services, session)
+        reporting = caller if settings.callbacks else None
+        context = RequestContext(session.user, self._services, session, caller=reporting)
         slots = asyncio.Semaphore(settings.requests_in_flight)
         try:
             while True:
@@ -273,7 +279,7 @@ class WebSocketEndpoint:
         except ProtocolError as exc:
             session.close(exc.info, code=PROTOCOL)
         except TimeoutError:
-            session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
+            session.close(f"{NO_HEARTBEAT} for {settings.idle_timeout_s:g} s")
 
     async def _log_out(self, session: Session) -> bytes:
         """End the token of a session, and return the reply to its logout."""

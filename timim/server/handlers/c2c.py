@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import InvalidArgument, NoPermission, RateLimited
+from ...errors import InvalidArgument, NoPermission, RateLimited, ServerRefused
 from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
 from ...protocol.entries import msg_key_of
+from ..integrations.before import DENIED_C2C
 from ..messaging.history import PAGE_LIMIT_BYTES
+from ..messaging.posting import PostResult
 from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
@@ -47,6 +49,7 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
         if context.session is not None:
             context.session.sends_refused = context.session.client.batch
         raise
+    require_numbered(context, outgoing, posted, code=DENIED_C2C)
     return wire.SendC2CReply(
         msg_time=posted.time,
         msg_seq=outgoing.msg_seq,
@@ -55,6 +58,18 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
         timeline_seq=posted.seq,
         sender=posted.sender,
     )
+
+
+def require_numbered(context: RequestContext, outgoing: OutgoingMessage, posted: PostResult, *, code: int) -> None:
+    """Refuse a message that the operator's back end dropped, to a timim client, whose store needs the seq of each message.
+
+    Raises:
+        ServerRefused: The message has no seq although it is not an online message.
+    """
+    session = context.session
+    if posted.seq or outgoing.lookup_only or outgoing.options.online or session is None or not session.client.is_timim:
+        return
+    raise ServerRefused("the operator's back end refused the message without a reason", code=code)
 
 
 def c2c_message(context: RequestContext, body: wire.SendC2CRequest) -> OutgoingMessage:

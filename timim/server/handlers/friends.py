@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from ...elem_base import RelationType
@@ -15,6 +15,7 @@ from ..social import friend_rules
 from ..social.changesets import Changeset, relation
 from ..social.friend_rules import Person
 from ..store.base import StoredAccount, StoredFriend
+from .before import before_adding, before_answering
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext, run_current
 
@@ -32,7 +33,11 @@ async def _person(context: RequestContext, user: str) -> Person:
 
 
 async def _each(
-    context: RequestContext, account: str, users: Iterable[str], act: Callable[[Person, Person], tuple[Changeset, int, str]]
+    context: RequestContext,
+    account: str,
+    users: Iterable[str],
+    act: Callable[[Person, Person], tuple[Changeset, int, str]],
+    refused: Mapping[str, TimimError] | None = None,
 ) -> wire.FriendResultsReply:
     """Apply one operation of `account` to each of `users` in turn, and return the result of each.
 
@@ -41,6 +46,7 @@ async def _each(
         account: The acting account; empty for the caller.
         users: The other users.
         act: Decides the changeset, code and text for the acting and the other person.
+        refused: The errors of users for whom the operator's back end refused the operation.
 
     Raises:
         InvalidArgument: There are more than AT_ONCE users (30001).
@@ -54,6 +60,8 @@ async def _each(
     await _person(context, actor)
     for user in wanted:
         try:
+            if refused and user in refused:
+                raise refused[user]
             code, info = await run_current(context, partial(_one, context, actor, user, act))
         except TimimError as exc:
             code, info = exc.code, exc.info
@@ -92,7 +100,7 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
         )
         return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for the other user's answer"
 
-    return await _each(context, body.account, wanted, act)
+    return await _each(context, body.account, wanted, act, await before_adding(context, body))
 
 
 @HANDLERS.serve(wire.ANSWER_APPLICATIONS)
@@ -104,7 +112,7 @@ async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) 
     def act(me: Person, peer: Person) -> tuple[Changeset, int, str]:
         return friend_rules.answered(me, peer, answers[peer.user], now=now, limit=limit), 0, ""
 
-    return await _each(context, body.account, answers, act)
+    return await _each(context, body.account, answers, act, await before_answering(context, body))
 
 
 @HANDLERS.serve(wire.DELETE_FRIENDS)

@@ -13,6 +13,7 @@ from ..social import group_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import StoredAccount, StoredGroup
+from .before import before_inviting, before_joining
 from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of, require_unblocked
 from .registry import HandlerRegistry, RequestContext
 
@@ -53,7 +54,10 @@ async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.Add
         raise bad(f"MemberList must have 1 to {MEMBERS_AT_ONCE} members, not {len(body.members)}", code=10037)
     accounts: dict[str, StoredAccount] = {}
     failed: dict[str, TimimError] = {}
+    failed |= await before_inviting(context, body.group_id, (new.account for new in body.members))
     for new in body.members:
+        if new.account in failed:
+            continue
         try:
             account = await context.services.entities.account(checked_user_id(new.account))
             await require_unblocked(context, account.user_id)
@@ -121,6 +125,7 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
 async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
     """Join a group, or apply to join."""
     wording = _wording(body.wording)
+    await before_joining(context, body.group_id)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     limit = context.services.settings.group_members

@@ -15,6 +15,7 @@ from ...protocol import messages
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
 from ...protocol.notices import GroupInfoChange
+from ..integrations.before import DENIED_GROUP
 from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import group_options
 from ..messaging.validation import OutgoingMessage
@@ -34,7 +35,8 @@ from ..social.group_permissions import (
 )
 from ..social.group_rules import Actor, merged
 from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
-from .c2c import sender_of
+from .before import before_creating
+from .c2c import require_numbered, sender_of
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
 
@@ -117,8 +119,9 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     if not 0 <= body.max_members <= limit:
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
     fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
-    actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
+    await before_creating(context, body, owner)
+    actor = await actor_of(context)
     if not context.admin and (owned := await context.services.store.groups.owned(owner)) >= (
         quota := context.services.settings.groups_per_owner
     ):
@@ -369,6 +372,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
     if context.admin:
         outgoing = named_over_rest(outgoing, context.services.now(), group=True)
     posted = await context.services.poster.post(outgoing, ConversationKey(ConversationType.GROUP, body.group_id))
+    require_numbered(context, outgoing, posted, code=DENIED_GROUP)
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)
 
 

@@ -17,6 +17,7 @@ from ...protocol import messages as wire
 from ...protocol.codec import Reply, encode
 from ..bus.base import Event
 from ..store.base import Read, Receipt, c2c_timeline, group_timeline, system_timeline
+from .read_reports import read_report
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
@@ -39,7 +40,9 @@ async def mark_read(
         system: True for the system conversation.
     """
     services = context.services
-    read = await services.store.conversations.set_read(context.user, timeline, seq, time=int(services.now()))
+    report = await read_report(context, timeline, peer=peer, group_id=group_id)
+    now = int(services.now())
+    read = await services.store.conversations.set_read(context.user, timeline, seq, time=now, report=report.of_read)
     unread = read.unread
     notice = session.ReadNotice(
         peer=peer,
@@ -64,6 +67,7 @@ async def mark_read(
             Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.peer_read_event(context.user, time))
         )
     await tell_receipts(context, group_id, read.receipts)
+    report.on_stored()
     return read
 
 
@@ -149,8 +153,11 @@ async def send_receipts(context: RequestContext, body: conversation_settings.Sen
     floor = group.members[context.user].floor
     seqs = [item.seq for item in body.items[:AT_ONCE] if item.seq >= floor]
     now = int(context.services.now())
-    receipts = await context.services.store.receipts.add(context.user, group_timeline(body.group_id), seqs, time=now)
+    timeline = group_timeline(body.group_id)
+    report = await read_report(context, timeline, group_id=body.group_id)
+    receipts = await context.services.store.receipts.add(context.user, timeline, seqs, time=now, report=report.of_receipts)
     await tell_receipts(context, body.group_id, receipts)
+    report.on_stored()
     return Reply()
 
 

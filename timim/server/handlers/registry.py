@@ -24,6 +24,7 @@ from ...util.failpoints import failpoint
 from ...util.rare_log import RareLog
 from ..bus.base import Bus
 from ..content.downloads import Downloads
+from ..integrations.service import Integrations
 from ..messaging.actions import ActionPoster
 from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
 from ..messaging.posting import MessagePoster
@@ -34,6 +35,7 @@ from ..sessions.session import Session
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
 from ..social.cached_reads import CachedReads
+from ..social.callers import Caller, begin_request
 from ..social.entity_cache import EntityCache
 from ..store.base import StaleRead, Store
 from ..store.failures import is_disk_full
@@ -61,6 +63,7 @@ class Services:
     history: HistoryReader
     changesets: ChangesetApplier
     actions: ActionPoster
+    integrations: Integrations
     bus: Bus
     fanout: Fanout
     revocations: Revocations
@@ -71,12 +74,16 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The caller of a request. `admin` is True for an administrator of the app, who has no session."""
+    """The caller of a request. `admin` is True for an administrator of the app, who has no session.
+
+    `caller` is None on a server that makes no callbacks.
+    """
 
     user: str
     services: Services
     session: Session | None = None
     admin: bool = False
+    caller: Caller | None = None
 
 
 Handler: TypeAlias = Callable[[RequestContext, B], Awaitable[R]]
@@ -167,6 +174,8 @@ class HandlerRegistry:
             decode_with: Decodes the body, in the form of the door through which it came.
         """
         begun = time.perf_counter()
+        if context.caller is not None:
+            begin_request(context.caller, name)
         reply = await self._reply(name, context, body, decode_with)
         label = name if name in self.served else "unknown"
         context.services.metrics.answered(label, reply.error_code, time.perf_counter() - begun)

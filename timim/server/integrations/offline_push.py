@@ -1,4 +1,4 @@
-"""Receivers of stored entries from the delivery feeds: the offline push, and the callbacks after sending.
+"""Receiver of stored entries from a delivery feed: the offline push.
 
 A push goes to the users who have no device online at the time of the push and have not muted the conversation. Its text is the
 sender's name and the text of all elems in order without a separator, as in the Tencent IM SDK guide. Tips, actions and online
@@ -8,8 +8,6 @@ messages are not pushed.
 from __future__ import annotations
 
 import hashlib
-
-import msgspec
 
 from ...elems import SERVER_ELEMS, AnyElem, CustomElem
 from ...errors import UnknownGroup
@@ -25,7 +23,6 @@ from .webhooks import Webhook, WebhookFailed
 USERS_A_CALL = 500
 PARTIAL_LIMIT = 1000  # partly failed pushes in memory; for others the back end recognizes repetitions by the push id
 PUSH = "Timim.OfflinePush"  # timim extension: Tencent sends pushes itself and has no callback for them
-AFTER_C2C, AFTER_GROUP = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg"
 
 
 def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
@@ -114,51 +111,3 @@ def _push_body(
         "Ext": push.ext or (custom.ext if custom else ""),
         "Sound": custom.sound if custom else "",
     }
-
-
-class AfterSendCallbacks:
-    """Makes the callbacks after sending that are in `commands`."""
-
-    def __init__(self, webhook: Webhook, commands: frozenset[str]) -> None:
-        self._webhook = webhook
-        self._commands = commands
-
-    async def deliver(self, timeline: str, entry: StoredEntry) -> None:
-        """Report one entry to the back end, and ignore the reply.
-
-        Raises:
-            WebhookFailed: The back end did not respond; the feed retries.
-        """
-        group = timeline.startswith("group")
-        if (AFTER_GROUP if group else AFTER_C2C) not in self._commands or (found := message_in(entry)) is None:
-            return
-        message, _ = found
-        if message.unreported:
-            return
-        body: dict[str, object] = {
-            "From_Account": message.from_account,
-            "MsgTime": entry.time,
-            "OnlineOnlyFlag": 0,
-            "MsgBody": msgspec.Raw(bytes(message.msg_body)),
-            "CloudCustomData": message.cloud_custom_data,
-        }
-        if group:
-            group_info = message.group if isinstance(message.group, EntryGroupInfo) else EntryGroupInfo()
-            body |= {
-                "GroupId": message.to_group_id,
-                "Type": group_info.group_type,
-                "Operator_Account": message.from_account,
-                "Random": message.msg_random,
-                "MsgSeq": entry.seq,
-            }
-        else:
-            body |= {
-                "To_Account": message.to_account,
-                "MsgSeq": message.msg_seq,
-                "MsgRandom": message.msg_random,
-                "MsgKey": f"{message.msg_seq}_{message.msg_random}_{entry.time}",
-                "MsgId": f"{message.tiny_id}-{message.client_time}-{message.msg_random}",
-                "SendMsgResult": 0,
-                "ErrorInfo": "",
-            }
-        await self._webhook.call(AFTER_GROUP if group else AFTER_C2C, body)

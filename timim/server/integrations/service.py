@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
+from ...protocol import callbacks as names
 from ...util.outage import OutageLog
 from ..bus.base import Bus
 from ..settings import Settings
+from ..social.callers import Caller
 from ..social.entity_cache import EntityCache
+from ..social.outbox import CallbackOutbox, CallbackReport, user_lane
 from ..store.base import Store
-from .delivery import DeliveryFeed, EntryReceiver
-from .offline_push import AFTER_C2C, AFTER_GROUP, AfterSendCallbacks, OfflinePushSender
-from .webhooks import STATE, Action, BeforeSendWebhook, StateCallbacks, Webhook
+from .before import BeforeCallbacks
+from .callback_source import CallbackSource
+from .delivery import DeliveryFeed, DeliverySource
+from .offline_push import OfflinePushSender
+from .timeline_source import TimelineSource
+from .webhooks import Webhook
 
 log = logging.getLogger("timim.server")
+Action = Literal["Login", "Logout", "Disconnect"]
 
 
 class Integrations:
@@ -31,11 +39,12 @@ class Integrations:
         self._app_id = app_id
         self._now = now
         self._webhooks: list[Webhook] = []
-        self._feeds: list[DeliveryFeed] = []
+        self._timelines: list[DeliveryFeed] = []
+        self._callback_feed: DeliveryFeed | None = None
         self._webhook_outage = OutageLog(log, "the back end of webhook_url")
         self._push_outage = OutageLog(log, "the back end of push_url")
-        self._states = StateCallbacks(self._callbacks(), now=now, enabled=STATE in settings.callbacks)
-        self.before_send = BeforeSendWebhook(
+        self.outbox = CallbackOutbox(settings.callbacks - names.BEFORE, store, now=now)
+        self.before = BeforeCallbacks(
             self._callbacks(settings.webhook_timeout_s), settings.callbacks, required=settings.webhook_required
         )
 
@@ -45,22 +54,26 @@ class Integrations:
         Raises:
             StorageError: The store failed.
         """
-        settings, named = self._settings, self._settings.callbacks
-        callbacks = AfterSendCallbacks(self._callbacks(), named)
-        await self._open_feed("callback", callbacks, enabled=bool(named & {AFTER_C2C, AFTER_GROUP}))
-        push = self._webhook(settings.push_url, settings.push_token, settings.push_timeout_s, self._push_outage)
-        sender = OfflinePushSender(push, self._store, self._entities, self._bus)
-        await self._open_feed("push", sender, enabled=bool(settings.push_url))
-        self._states.start()
+        settings, store, commands = self._settings, self._store, self.outbox.commands
+        await store.delivery_cursors.disable("callback")  # the feed of an earlier version, which the outbox replaces
+        if commands:
+            source = CallbackSource(store, self._callbacks(), commands, now=self._now, give_up_s=settings.push_give_up_s)
+            self._callback_feed = await self._open_feed("callback", source)
+            self.outbox.subscribe(self._callback_feed.on_stored)
+        else:
+            await store.callbacks.discard_waiting()
+        if settings.push_url:
+            push = self._webhook(settings.push_url, settings.push_token, settings.push_timeout_s, self._push_outage)
+            sender = OfflinePushSender(push, store, self._entities, self._bus)
+            pushes = TimelineSource("push", store, sender, now=self._now, give_up_s=settings.push_give_up_s)
+            self._timelines.append(await self._open_feed("push", pushes))
+        else:
+            await store.delivery_cursors.disable("push")
 
-    async def _open_feed(self, name: str, receiver: EntryReceiver, *, enabled: bool) -> None:
-        if not enabled:
-            await self._store.delivery_cursors.disable(name)
-            return
-        give_up_s = self._settings.push_give_up_s
-        feed = DeliveryFeed(name, self._store, receiver, now=self._now, give_up_s=give_up_s, random=random.Random())
-        self._feeds.append(feed)
+    async def _open_feed(self, name: str, source: DeliverySource) -> DeliveryFeed:
+        feed = DeliveryFeed(name, self._store.locks, source, random=random.Random())
         await feed.start()
+        return feed
 
     def _callbacks(self, timeout_s: float | None = None) -> Webhook:
         settings = self._settings
@@ -72,24 +85,46 @@ class Integrations:
         self._webhooks.append(made)
         return made
 
+    @property
+    def _feeds(self) -> list[DeliveryFeed]:
+        return [*self._timelines, *([self._callback_feed] if self._callback_feed is not None else [])]
+
     def on_stored(self, timeline: str) -> None:
         """Queue a stored and published message for delivery."""
-        for feed in self._feeds:
+        for feed in self._timelines:
             feed.on_stored(timeline)
 
+    def on_replayed(self, lanes: Sequence[str]) -> None:
+        """Deliver callbacks that are no dead letters any more."""
+        for lane in lanes if self._callback_feed is not None else ():
+            assert self._callback_feed is not None
+            self._callback_feed.on_stored(lane)
+
     def scan_backlog(self) -> None:
-        """Find the messages that a lost node did not deliver."""
+        """Find the events that a lost node did not deliver."""
         for feed in self._feeds:
             feed.scan_backlog()
 
-    def on_presence(self, user: str, action: Action, reason: str) -> None:
-        """Queue the report of a device that logged in, logged out or disconnected."""
-        self._states.on_change(user, action, reason)
+    def on_presence(self, caller: Caller, action: Action, reason: str, *, kicked: Sequence[str] = ()) -> None:
+        """Store the report of a device that logged in, logged out or disconnected.
+
+        Args:
+            caller: The user and the client.
+            action: The event.
+            reason: Tencent's reason of the event.
+            kicked: Platforms of the user's devices whose logins this one ended.
+        """
+        if names.STATE not in self.outbox.commands:
+            return
+        body: dict[str, object] = {"Info": {"Action": action, "To_Account": caller.user, "Reason": reason}}
+        if kicked:
+            body["KickedDevice"] = [{"Platform": platform} for platform in kicked]
+        self.outbox.add_later(CallbackReport(user_lane(caller.user), names.STATE, body), caller)
 
     async def close(self) -> None:
-        """Stop all calls. The next start delivers the backlog."""
+        """Store the last reports, and stop all calls. The next start delivers the backlog."""
+        await self.outbox.close()
         for feed in self._feeds:
             await feed.close()
-        await self._states.close()
         for webhook in self._webhooks:
             await webhook.close()

@@ -14,7 +14,7 @@ import msgspec
 
 from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefused, UnknownMessage
 from ...ids import ConversationKey, ConversationType
-from ...protocol import session, tencent_events
+from ...protocol import callbacks, session, tencent_events
 from ...protocol.elems import split_body
 from ...protocol.entries import EntryAction, EntryGroupInfo, EntryPayload, MessageActionKind, decode_payload, render_entry
 from ...protocol.media import MediaRef
@@ -22,12 +22,15 @@ from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
 from ..social.cached_reads import current_checks, note_stored
+from ..social.callers import current_caller
 from ..social.entity_cache import EntityCache
 from ..social.group_permissions import Permission, is_allowed, require, role_of
+from ..social.outbox import CallbackOutbox, CallbackReport
 from ..store.base import (
     ACTION,
     MsgKey,
     NewAction,
+    NewCallback,
     NewEntry,
     Store,
     StoredAccount,
@@ -94,6 +97,7 @@ class ActionPoster:
         bus: Bus,
         entities: EntityCache,
         rules: MessageRules,
+        outbox: CallbackOutbox,
         *,
         now: Callable[[], float],
         limits: ActionLimits,
@@ -102,6 +106,7 @@ class ActionPoster:
         self._bus = bus
         self._entities = entities
         self._rules = rules
+        self._outbox = outbox
         self._now = now
         self._limits = limits
 
@@ -266,7 +271,29 @@ class ActionPoster:
             self._limits.reactions_per_message,
             self._limits.users_per_reaction,
             current_checks(),
+            self._callbacks(request, timeline, target, message),
         )
+
+    def _callbacks(
+        self, request: ActionRequest, timeline: str, target: StoredEntry, message: EntryPayload
+    ) -> tuple[NewCallback, ...]:
+        """Return the callbacks of a recall; other actions have none."""
+        if request.kind != MessageActionKind.RECALL or not self._outbox.commands:
+            return ()
+        if message.to_group_id:
+            body: dict[str, object] = {
+                "GroupId": message.to_group_id,
+                "Type": message.group.group_type if isinstance(message.group, EntryGroupInfo) else "",
+                "Operator_Account": current_caller().user or request.user,
+                "MsgSeqList": [{"MsgSeq": target.seq}],
+            }
+            return self._outbox.rows((CallbackReport(timeline, callbacks.GROUP_RECALLED, body),))
+        body = {
+            "From_Account": message.from_account,
+            "To_Account": message.to_account,
+            "MsgKey": f"{message.msg_seq}_{message.msg_random}_{target.time}",
+        }
+        return self._outbox.rows((CallbackReport(timeline, callbacks.C2C_RECALLED, body),))
 
     async def _execute(self, new: NewAction, request: ActionRequest, destination: Destination) -> ActionResult:
         stored = await self._store.message_actions.apply(new)
@@ -291,6 +318,7 @@ class ActionPoster:
             )
             self._bus.publish(event)
             failpoint("after-publish")
+            self._outbox.on_stored(new.callbacks)
         return ActionResult(entry, target.version)
 
 

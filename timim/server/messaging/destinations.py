@@ -12,7 +12,7 @@ import msgspec
 
 from ...errors import InvalidConversation
 from ...ids import ConversationKey, ConversationType
-from ...protocol import session
+from ...protocol import callbacks, session
 from ...protocol.entries import EntryGroupInfo, EntryPayload
 from ...protocol.messages import SenderInfo
 from ..social.changesets import users_who_see
@@ -28,6 +28,7 @@ class C2CDestination:
     """The other user of a C2C conversation, with that user's relationships."""
 
     group_id: ClassVar[str] = ""
+    after_sending: ClassVar[str] = callbacks.AFTER_C2C
     push_kind: ClassVar[int] = session.EVENT_C2C_MESSAGE
 
     def __init__(self, sender: str, receiver: str, relationships: Relationships) -> None:
@@ -84,6 +85,7 @@ class GroupDestination:
     """A group, with its members."""
 
     push_kind: ClassVar[int] = session.EVENT_GROUP_MESSAGE
+    after_sending: ClassVar[str] = callbacks.AFTER_GROUP
     contacts: ClassVar[tuple[str, ...]] = ()  # the members' lists got the conversation when they joined
 
     def __init__(self, group: StoredGroup) -> None:
@@ -148,7 +150,7 @@ class GroupDestination:
             "OnlineOnlyFlag": int(online),
             "GroupId": self.group_id,
             "Type": self.group.type,
-            "Operator_Account": outgoing.sender,
+            "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
         }
 

@@ -14,22 +14,17 @@ from msgspec.structs import replace
 
 from ...errors import ServerRefused
 from ...ids import ConversationKey, ConversationType
-from ...protocol.entries import EntryPayload, MentionItem, MessageControl, encode_payload, render_entry, render_online
+from ...protocol.entries import encode_payload, render_entry, render_online
 from ...protocol.media import MediaRef
 from ...protocol.messages import SenderInfo
 from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
+from ..integrations.before import ApprovedMessage
 from ..integrations.service import Integrations
-from ..integrations.webhooks import ApprovedMessage
 from ..metrics import Metrics
 from ..social.cached_reads import current_checks, note_stored
 from ..social.entity_cache import EntityCache
 from ..store.base import (
-    HIDDEN,
-    MESSAGE,
-    TARGETED,
-    UNCOUNTED,
-    UNLISTED,
     MsgKey,
     NewEntry,
     StaleRead,
@@ -39,7 +34,8 @@ from ..store.base import (
 )
 from .admission import MessageRules
 from .destinations import Destination, audience, resolve
-from .send_options import PLAIN, SendOptions
+from .message_entries import kind_of, payload_of
+from .message_reports import failure_report, sent_report
 from .sender_lane import LanePlace, SenderLane
 from .validation import OutgoingMessage
 
@@ -63,6 +59,8 @@ class _Posting:
         media: The content that the message refers to.
         place: The place among the messages of the sender.
         approved: The message as the back end approved it; None before.
+        destination: The destination, once it is known.
+        denied: The back end refused the message, which therefore causes no further callback.
     """
 
     def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], place: LanePlace) -> None:
@@ -70,6 +68,8 @@ class _Posting:
         self.media = media
         self.place = place
         self.approved: ApprovedMessage | None = None
+        self.destination: Destination | None = None
+        self.denied = False
 
 
 class MessagePoster:
@@ -128,6 +128,11 @@ class MessagePoster:
                     self._metrics.stale.inc()
                     self._entities.forget_used()
             raise StaleRead("other nodes keep changing the entities of this message")
+        except ServerRefused as exc:
+            if not posting.denied and self._integrations.outbox.commands:
+                failure = failure_report(outgoing, key, posting.destination, exc)
+                await self._integrations.outbox.add(*failure)
+            raise
         finally:
             posting.place.leave()
 
@@ -139,13 +144,14 @@ class MessagePoster:
                 if self._rules.admission.needs_look_up(outgoing.sender) and key.type is ConversationType.C2C:
                     await self._rules.admission.look_up(outgoing.sender, key.peer)
                 sender, destination = await self._resolve(outgoing, key)
-                webhook = self._integrations.before_send
+                posting.destination = destination
+                webhook = self._integrations.before
                 if (
                     posting.approved is None
                     and not outgoing.options.unasked
                     and webhook.applies(group=bool(destination.group_id))
                 ):
-                    asked = await self._run_before_send_webhook(outgoing, destination)
+                    asked = await self._run_before_send_webhook(posting, destination)
                     if isinstance(asked, PostResult):
                         return asked
                     if (asked.msg_body, asked.cloud_custom_data) != (outgoing.msg_body, outgoing.cloud_custom_data):
@@ -161,16 +167,26 @@ class MessagePoster:
             destination.check_message(self._rules.admission, outgoing)
         except ServerRefused as exc:
             return await self._existing_or_raise(posting, destination.timeline, exc)
-        payload = _payload(outgoing, approved, sender)
+        payload = payload_of(outgoing, approved, sender)
         destination.address(payload, sender)
         packed = encode_payload(payload)
         if destination.is_online_only(outgoing):
-            return await self._push_online(outgoing, destination, packed, posting.media)
+            posted = await self._push_online(outgoing, destination, packed, posting.media)
+            if self._reports(destination, outgoing):
+                await self._integrations.outbox.add(sent_report(outgoing, approved, sender, destination, online_at=posted.time))
+            return posted
         entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=posting.media)
+        if self._reports(destination, outgoing):
+            report = sent_report(outgoing, approved, sender, destination)
+            entry = replace(entry, callbacks=self._integrations.outbox.rows((report,)))
         if self._entities.shared:
             entry = replace(entry, place=place)
         place.submit()
         return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
+
+    def _reports(self, destination: Destination, outgoing: OutgoingMessage) -> bool:
+        """Return True if the message causes a callback after it was sent."""
+        return destination.after_sending in self._integrations.outbox.commands and not outgoing.options.unreported
 
     async def _resolve(self, outgoing: OutgoingMessage, key: ConversationKey) -> tuple[StoredAccount, Destination]:
         sender = await self._entities.account(outgoing.sender)
@@ -211,6 +227,7 @@ class MessagePoster:
             self._bus.publish(event)
             failpoint("after-publish")
             self._integrations.on_stored(entry.timeline)
+            self._integrations.outbox.on_stored(entry.callbacks)
         else:
             self._metrics.duplicates.inc()
             if appended.time > self._now() - PUBLISH_AGAIN_S:
@@ -218,24 +235,30 @@ class MessagePoster:
                 self._integrations.on_stored(entry.timeline)
         return PostResult(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
 
-    async def _run_before_send_webhook(
-        self, outgoing: OutgoingMessage, destination: Destination
-    ) -> ApprovedMessage | PostResult:
-        """Run the before-send webhook, except for a retry of a stored message, or a sender outside the conversation."""
+    async def _run_before_send_webhook(self, posting: _Posting, destination: Destination) -> ApprovedMessage | PostResult:
+        """Run the before-send webhook, except for a retry of a stored message, or a sender outside the conversation.
+
+        Return a result without a seq for a message that the back end drops.
+        """
+        outgoing = posting.outgoing
         existing = await self._store.timelines.find_existing(self._entry(outgoing, destination.timeline, b""))
         if existing is not None:
             self._metrics.duplicates.inc()
             return PostResult(existing.seq, existing.time)
         if not outgoing.admin and not destination.includes(outgoing.sender):
             return ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
-        facts = destination.callback_facts(outgoing, int(self._now()), online=destination.is_online_only(outgoing))
-        return await self._integrations.before_send.ask(
-            facts,
-            outgoing.msg_body,
-            outgoing.cloud_custom_data,
-            group=bool(destination.group_id),
-            platform="RESTAPI" if outgoing.admin else "Web",
-        )
+        now = self._now()
+        facts = destination.callback_facts(outgoing, int(now), online=destination.is_online_only(outgoing))
+        facts["EventTime"] = int(now * 1000)
+        group = bool(destination.group_id)
+        try:
+            asked = await self._integrations.before.ask_about_message(
+                facts, outgoing.msg_body, outgoing.cloud_custom_data, group=group
+            )
+        except ServerRefused:
+            posting.denied = True
+            raise
+        return PostResult(0, int(self._now())) if asked.dropped else asked
 
     def _place(self, sender: str) -> LanePlace:
         """Return the next place in the lane that keeps one sender's messages in order while they are decided.
@@ -297,53 +320,8 @@ class MessagePoster:
             media=media,
             receipt=outgoing.receipt,
             mentions=outgoing.mentions,
-            kind=_kind(outgoing.options),
+            kind=kind_of(outgoing.options),
             checks=current_checks(),
             audience=audience(outgoing),
             window_s=outgoing.repeat_s,
         )
-
-
-def _kind(options: SendOptions) -> int:
-    if options.targeted:
-        return TARGETED
-    match options.control.no_unread, options.control.no_last:
-        case 0, 0:
-            return MESSAGE
-        case _, 0:
-            return UNCOUNTED
-        case 0, _:
-            return UNLISTED
-        case _:
-            return HIDDEN
-
-
-def _control(options: SendOptions) -> MessageControl | msgspec.UnsetType:
-    """Return the control of a message for the receivers. A message to some members is not counted as unread."""
-    if options.targeted:
-        return MessageControl(no_unread=1, no_last=options.control.no_last)
-    return options.control if options.control != PLAIN.control else msgspec.UNSET
-
-
-def _payload(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: StoredAccount) -> EntryPayload:
-    return EntryPayload(
-        from_account=outgoing.sender,
-        msg_seq=outgoing.msg_seq,
-        msg_random=outgoing.random,
-        client_time=outgoing.client_time,
-        source=outgoing.source,
-        tiny_id=str(sender.tiny_id),
-        nick=sender.nickname,
-        face_url=sender.face_url,
-        custom=sender.custom,
-        priority=outgoing.priority,
-        cloud_custom_data=approved.cloud_custom_data,
-        push=outgoing.push,
-        mentions=[MentionItem(account=user) if user else MentionItem(all_flag=1) for user in outgoing.mentions],
-        receipt=int(outgoing.receipt),
-        control=_control(outgoing.options) if outgoing.options is not PLAIN else msgspec.UNSET,
-        audience=audience(outgoing),
-        life_s=outgoing.options.life_s,
-        unreported=int(outgoing.options.unreported),
-        msg_body=approved.msg_body,
-    )

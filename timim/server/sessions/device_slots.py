@@ -75,6 +75,7 @@ class DeviceSlots:
                     other.kick("this device logged in again")
                 elif slot is not None and self._slot(other.client.platform) == slot:
                     other.kick("another device logged in")
+                    session.kicked_platforms.append(other.client.platform)
             yield
 
     def on_remote_login(self, login: LoginAnnouncement) -> None:

@@ -32,6 +32,7 @@ STOPPING = "the server is stopping; reconnect, to another server if there is one
 LOST_DEVICE_SLOT = "another login took the device slot"
 SUPERSEDED = "this device reconnected on another connection"
 LOGGED_OUT = "logged out"
+NO_HEARTBEAT = "no message or heartbeat"
 SIGNATURE_ENDED = "the UserSig of this session has expired; log in with a new one"
 SIGNATURE_REVOKED = "the UserSig of this session was revoked; log in with a new one"
 ADMIN_ENDED = "an administrator ended this login"
@@ -76,6 +77,7 @@ class Session:
     Attributes:
         sends_refused: A message was refused by a rate limit. Later messages are refused too, which keeps their order, until the
             client says that it begins again with the first one.
+        kicked_platforms: Platforms of the devices on this node whose logins the login of this one ended.
         refusal: The error that answers each further request: this login has ended, and its socket is about to be closed.
 
     `_out` queues encoded frames and lists of push events. None in the queue skips one push number.
@@ -109,6 +111,7 @@ class Session:
         self.close_code = 0  # of the close frame; 0 for the code that belongs to the reason
         self.refusal: AuthError | None = None
         self.sends_refused = False
+        self.kicked_platforms: list[str] = []
         self._expiry: asyncio.TimerHandle | None = None
         self.drain_limit_s = math.inf  # for requests in progress when the session is closed
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()

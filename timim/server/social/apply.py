@@ -14,19 +14,40 @@ from ...protocol import session
 from ...protocol.entries import render_entry
 from ...protocol.notices import as_push_item
 from ..bus.base import Bus, Event
-from ..store.base import Appended, NewEntry, StaleRead
+from ..store.base import Appended, NewCallback, NewEntry, StaleRead
+from .callers import current_caller, current_command
 from .changesets import Changeset, Notice
 from .entity_cache import EntityCache
+from .outbox import CallbackOutbox
+from .reports import reports_of
 
 log = logging.getLogger("timim.server")
 
 
 class ChangesetApplier:
-    """The changesets that are being applied. `now` is the server's clock in seconds since 1970."""
+    """The changesets that are being applied.
 
-    def __init__(self, bus: Bus, entities: EntityCache, *, now: Callable[[], float]) -> None:
+    Args:
+        bus: The bus that notices are published on.
+        entities: The cache.
+        outbox: The outbox of callbacks; None for no callbacks.
+        now: The server's clock, in seconds since 1970.
+        members_limit: Maximum number of members of a group without a limit of its own.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        entities: EntityCache,
+        outbox: CallbackOutbox | None = None,
+        *,
+        now: Callable[[], float],
+        members_limit: int = 1 << 62,
+    ) -> None:
         self._bus = bus
         self._entities = entities
+        self._outbox = outbox
+        self._members_limit = members_limit
         self._now = now
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -45,8 +66,9 @@ class ChangesetApplier:
             NewEntry(n.timeline, "", None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
             for n in changeset.notices
         ]
-        applied = self._entities.apply(changeset.changes, entries)  # from now on, the cache has the changes
-        task = asyncio.create_task(self._publish(changeset.notices, applied), name="timim changeset")
+        callbacks = self._callbacks(changeset)
+        applied = self._entities.apply(changeset.changes, entries, callbacks)  # from now on, the cache has the changes
+        task = asyncio.create_task(self._publish(changeset.notices, applied, callbacks), name="timim changeset")
         self._under_way.add(task)
         task.add_done_callback(self._done)
         await asyncio.shield(task)
@@ -56,8 +78,20 @@ class ChangesetApplier:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=limit_s and max(0.0, limit_s))
 
-    async def _publish(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
-        for notice, done in zip(notices, await applied, strict=True):
+    def _callbacks(self, changeset: Changeset) -> tuple[NewCallback, ...]:
+        outbox = self._outbox
+        if outbox is None or not outbox.commands or not changeset.changes or changeset.unreported:
+            return ()
+        caller, command = current_caller(), current_command()
+        return outbox.rows(reports_of(changeset, self._entities.cached(), caller, command, members_limit=self._members_limit))
+
+    async def _publish(
+        self, notices: list[Notice], applied: Awaitable[list[Appended]], callbacks: tuple[NewCallback, ...]
+    ) -> None:
+        appended = await applied
+        if callbacks and self._outbox is not None:
+            self._outbox.on_stored(callbacks)
+        for notice, done in zip(notices, appended, strict=True):
             group = notice.kind == session.EVENT_GROUP_TIP
             entry = render_entry(notice.tail, seq=done.seq, time=done.time, group=group)
             payload = as_push_item(notice.kind, bytes(entry), notice.content, notice.body)

@@ -20,15 +20,17 @@ class CachedReads:
 
     Attributes:
         stored: The request has stored something, so it must not be executed again.
+        notes: Results that the next execution of the request uses again.
     """
 
-    __slots__ = ("_fresh", "_token", "_used", "stored")
+    __slots__ = ("_fresh", "_token", "_used", "notes", "stored")
 
     def __init__(self) -> None:
         self._used: dict[tuple[VersionedKind, str], int] = {}
         self._fresh: set[tuple[VersionedKind, str]] = set()
         self._token: Token[CachedReads | None] | None = None
         self.stored = False
+        self.notes: dict[str, object] = {}
 
     def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)

@@ -47,10 +47,19 @@ def users_who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
 
 @dataclass(slots=True)
 class Changeset:
-    """Row changes, and the notices that are appended after them, both in order."""
+    """Row changes, and the notices that are appended after them, both in order.
+
+    Attributes:
+        changes: The changes.
+        notices: The notices.
+        unreported: The changes cause no callbacks, as those of an import.
+        forced: A friendship was made without asking the other user.
+    """
 
     changes: list[Change] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    unreported: bool = False
+    forced: bool = False
 
     def change(self, *changes: Change) -> None:
         self.changes.extend(changes)

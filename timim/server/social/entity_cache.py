@@ -7,9 +7,9 @@ not invalidated yet, the store raises StaleRead, and the changeset is decided ag
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ...errors import NotAMember, TimimError, UnknownGroup, UnknownUser
 from ..bus.base import Bus, Invalidation
@@ -17,6 +17,7 @@ from ..store import mutations as ch
 from ..store.base import (
     Appended,
     Change,
+    NewCallback,
     NewEntry,
     ReadVersions,
     Relationships,
@@ -29,12 +30,21 @@ from ..store.base import (
     group_timeline,
 )
 from .cached_reads import CachedReads, current
+from .invalidations import changed_entities, invalidation_of
 
 T = TypeVar("T")
 ACCOUNT, GROUP, RELATIONSHIPS = VersionedKind
 
 CACHE_LIMIT = 100_000  # entities of each kind, at most about 50 MB; the oldest are evicted first
 UNKNOWN_FLOOR = 1 << 62  # a first visible seq that only the commit determines: until then the member sees nothing
+
+
+class CachedValues(NamedTuple):
+    """The cached entities by their ids."""
+
+    accounts: Mapping[str, StoredAccount]
+    groups: Mapping[str, StoredGroup]
+    relationships: Mapping[str, Relationships]
 
 
 class EntityCache:
@@ -95,6 +105,10 @@ class EntityCache:
         elif self.shared:
             _note_use(GROUP, group_id, group.version)
         return group
+
+    def cached(self) -> CachedValues:
+        """Return the values in the cache, from which a changeset was decided; they change with the next changeset."""
+        return CachedValues(self._accounts, self._groups, self._relationships)
 
     async def current_group(self, group_id: str) -> StoredGroup:
         """Return a group with all changes that had returned before, on any node. Raises UnknownGroup."""
@@ -193,8 +207,10 @@ class EntityCache:
         """Create a group. Raises GroupExists if its id is taken."""
         await self.apply([ch.InsertGroup(group)], [])
 
-    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
-        """Apply a changeset to the cache at once, and to the store in one transaction.
+    def apply(
+        self, changes: Sequence[Change], entries: Sequence[NewEntry], callbacks: Sequence[NewCallback] = ()
+    ) -> Awaitable[list[Appended]]:
+        """Apply a changeset to the cache at once, and to the store in one transaction with its callbacks.
 
         The caller must not cancel the returned awaitable, because it also confirms or evicts the changes in the cache.
 
@@ -206,7 +222,7 @@ class EntityCache:
         decided = self._read_versions(changes)
         reads = current()
         checks = [check for check in reads.checks() if not _is_decided(check, decided)] if reads is not None else ()
-        stored = self._store.apply(changes, entries, decided, checks)
+        stored = self._store.apply(changes, entries, decided, checks, callbacks)
         self._under_way += 1
         for change in changes:
             self._apply_change(change)
@@ -237,12 +253,12 @@ class EntityCache:
         for change in changes:
             self._confirm_change(change, seqs)
         if changes:
-            self._bus.announce(_invalidation(changes, seqs))
+            self._bus.announce(invalidation_of(changes, seqs))
         return appended
 
     def _read_versions(self, changes: Iterable[Change]) -> ReadVersions:
         """Return the cached versions from which these changes were decided."""
-        named = _changed_entities(changes)
+        named = changed_entities(changes)
         return ReadVersions(
             {group_id: group.version for group_id in named.groups if (group := self._groups.get(group_id)) is not None},
             {
@@ -302,7 +318,7 @@ class EntityCache:
     def _evict(self, change: Change) -> None:
         if isinstance(change, ch.DissolveGroup):
             self._dissolved.pop(change.group_id, None)
-        named = _changed_entities((change,))
+        named = changed_entities((change,))
         for user in named.accounts:
             self._accounts.pop(user, None)
         for group_id in named.groups:
@@ -324,54 +340,6 @@ def _is_decided(check: VersionCheck, decided: ReadVersions) -> bool:
     """Return True if the transaction of a changeset checks this version anyway, because the changeset changes the entity."""
     held = {GROUP: decided.groups, RELATIONSHIPS: decided.relationships}.get(check.kind, {})
     return check.key in held
-
-
-def _changed_entities(changes: Iterable[Change]) -> Invalidation:
-    """Return the ids of the existing entities that these changes modify, each once."""
-    accounts: dict[str, None] = {}
-    groups: dict[str, None] = {}
-    relationships: dict[str, None] = {}
-    for change in changes:
-        match change:
-            case ch.SetAccount(account):
-                accounts[account.user_id] = None
-            case ch.InsertGroup():
-                pass
-            case ch.SetGroup(group):
-                groups[group.group_id] = None
-            case (
-                ch.DissolveGroup(group_id)
-                | ch.InsertMembers(group_id)
-                | ch.SetMember(group_id)
-                | ch.RemoveMembers(group_id)
-                | ch.SetGroupApplication(group_id)
-                | ch.RemoveGroupApplication(group_id)
-            ):
-                groups[group_id] = None
-            case ch.SetFriendGroups(owner, _):
-                relationships[owner] = None
-            case _:
-                relationships[change.owner] = relationships[change.peer] = None
-    return Invalidation(accounts=list(accounts), groups=list(groups), relationships=list(relationships))
-
-
-def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidation:
-    """Build the invalidation that other nodes get for stored changes."""
-    facts = _changed_entities(changes)
-    facts.joined, facts.left = {}, {}
-    for change in changes:
-        match change:
-            case ch.InsertGroup(group):
-                facts.joined[group.group_id] = {user: member.floor for user, member in group.members.items()}
-            case ch.InsertMembers(group_id, members, from_now):
-                first = seqs.get(group_timeline(group_id), 1)
-                floors = {user: first if from_now else member.floor for user, member in members.items()}
-                facts.joined.setdefault(group_id, {}).update(floors)
-            case ch.RemoveMembers(group_id, users) | ch.DissolveGroup(group_id, users):
-                facts.left.setdefault(group_id, []).extend(users)
-            case _:
-                pass
-    return facts
 
 
 def _overwrite(known: Relationships, found: Relationships) -> Relationships:

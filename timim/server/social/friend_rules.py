@@ -88,7 +88,7 @@ def added(
             changeset = Changeset([ch.SetApplication(peer.user, me.user, application)])
             changeset.notify(relation(peer.user, wire.RelationContent(push_type=RelationType.APPLICATION_ADDED, asked=[asked])))
             return changeset, False
-    changeset = Changeset()
+    changeset = Changeset(forced=force)
     friend = StoredFriend(remark, groups, wanted.source, wording, now)
     _befriend(changeset, me, peer, friend, limit)
     if both or asks_back:

@@ -11,6 +11,7 @@ from functools import partial
 
 from . import changeset, meta, versions
 from .accounts import AccountStore
+from .callbacks import CallbackStore, StoredCallback
 from .conversations import ConversationStore, SettingLimits
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
@@ -55,6 +56,7 @@ from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
 from .mutations import Change, StaleRead
+from .new_callbacks import NewCallback
 from .operation import SqlEngine
 from .receipts import ReceiptStore
 from .revocations import RevocationStore
@@ -78,6 +80,7 @@ __all__ = [
     "Member",
     "MsgKey",
     "NewAction",
+    "NewCallback",
     "NewEntry",
     "Read",
     "ReadVersions",
@@ -88,6 +91,7 @@ __all__ = [
     "Store",
     "StoredAccount",
     "StoredAction",
+    "StoredCallback",
     "StoredEntry",
     "StoredFriend",
     "StoredGroup",
@@ -124,6 +128,7 @@ class Store:
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
+        self.callbacks = CallbackStore(engine)
 
     async def open(self) -> None:
         """Open the database and migrate its schema."""
@@ -140,8 +145,9 @@ class Store:
         entries: Sequence[NewEntry],
         read: ReadVersions | None = None,
         checks: Sequence[VersionCheck] = (),
+        callbacks: Sequence[NewCallback] = (),
     ) -> Awaitable[list[Appended]]:
-        """Write changes, then append entries, in one transaction.
+        """Write changes, then append entries, then insert callbacks, in one transaction.
 
         The write is queued when this call returns, so writes are executed in the order of the calls of `append` and `apply`.
 
@@ -150,13 +156,14 @@ class Store:
             entries: Entries that are appended after the changes.
             read: Versions of the entities that change, from which the changeset was decided.
             checks: Versions of other entities from which the changeset was decided.
+            callbacks: Callbacks that the changes cause.
 
         Raises:
             GroupExists: The id of a new group is taken.
             MsgIdConflict: An entry reuses the msg_id of another message.
             StaleRead: A version is no longer the current one; read the entities again and decide again.
         """
-        return self._engine.submit(partial(changeset.apply, changes, entries, read or ReadVersions(), checks))
+        return self._engine.submit(partial(changeset.apply, changes, entries, read or ReadVersions(), checks, callbacks))
 
     async def outdated(self, checks: Sequence[VersionCheck]) -> bool:
         """Return True if the entity of one of the checks has changed or does not exist any more."""

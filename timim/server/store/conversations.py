@@ -7,15 +7,16 @@ change of pinned, muted or draft raises `settings_version`, so that a device nev
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from ...errors import LimitReached
 from ...protocol.entries import MessageControl, decode_payload
-from . import receipts
+from . import callbacks, receipts
 from .entities import UNREAD_LIMIT, ChangedConversation, ConversationChange, Read, Receipt, Unread, UserConversation
 from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry, stored_entry
+from .new_callbacks import NewCallback, no_callbacks
 from .operation import Execute, Operation, SqlEngine, first_row
 
 _LAST_MESSAGE = (
@@ -62,13 +63,33 @@ class ConversationStore:
             return []
         return await self._engine.read(partial(unread, user, timelines))
 
+    async def unread_c2c(self, user: str, limit: int) -> int:
+        """Return the number of unread C2C messages of a user, in the newest `limit` conversations."""
+        return await self._engine.read(partial(unread_c2c, user, limit))
+
     async def unread_above(self, user: str, timelines: Sequence[tuple[str, int]]) -> list[Unread]:
         """Count the unread entries of each timeline above a seq. Counting stops at UNREAD_LIMIT."""
         return await self._engine.read(partial(unread_above, user, timelines))
 
-    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
-        """Increase the user's read seq in a timeline. A lower seq changes nothing."""
-        return await self._engine.write(partial(set_read, user, timeline, seq, time))
+    async def set_read(
+        self,
+        user: str,
+        timeline: str,
+        seq: int,
+        *,
+        time: int = 0,
+        report: Callable[[Read], Sequence[NewCallback]] = no_callbacks,
+    ) -> Read:
+        """Increase the user's read seq in a timeline. A lower seq changes nothing.
+
+        Args:
+            user: The user.
+            timeline: The timeline.
+            seq: The new read seq.
+            time: The time of reading, in seconds.
+            report: Returns the callbacks that are stored with a change. It must have no effect.
+        """
+        return await self._engine.write(partial(set_read, user, timeline, seq, time, report))
 
     async def read_time(self, user: str, timeline: str) -> int:
         """Return the time of the last entry that this user has read, or 0 if there is none."""
@@ -148,6 +169,16 @@ def unread(user: str, timelines: Sequence[str]) -> Operation[list[Unread]]:
     return (yield from unread_above(user, [(timeline, 0) for timeline in timelines]))
 
 
+def unread_c2c(user: str, limit: int) -> Operation[int]:
+    """Count the unread C2C messages of a user."""
+    rows = yield Execute(
+        "SELECT t.name FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE c.user_id=? AND t.last_seq>c.read_seq"
+        " AND t.name LIKE 'c2c%' ORDER BY t.last_time DESC, t.id DESC LIMIT ?",
+        (user, limit),
+    )
+    return sum(count.count for count in (yield from unread(user, [row[0] for row in rows])))
+
+
 def unread_above(user: str, timelines: Sequence[tuple[str, int]]) -> Operation[list[Unread]]:
     counts: list[Unread] = []
     for timeline, after in timelines:
@@ -185,7 +216,10 @@ def read_time(user: str, timeline: str) -> Operation[int]:
     return int(row[0]) if row else 0
 
 
-def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
+def set_read(
+    user: str, timeline: str, seq: int, time: int, report: Callable[[Read], Sequence[NewCallback]] = no_callbacks
+) -> Operation[Read]:
+    """Increase a read seq, and insert the callbacks of the change."""
     row = yield from first_row(
         "SELECT t.id, t.last_seq, c.read_seq FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " WHERE t.name=? AND c.user_id=?",
@@ -215,7 +249,9 @@ def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
         )
         for (at,) in wanted:
             risen_receipts += yield from receipts.add_reader(number, timeline, at, user, time)
-    return Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
+    read = Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
+    yield from callbacks.insert(report(read))
+    return read
 
 
 def change(

@@ -11,6 +11,7 @@ import msgspec
 from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import EntryPayload, readable_payload
 from ...protocol.media import MediaRef
+from .new_callbacks import NewCallback
 from .version_checks import VersionCheck
 
 # Kinds of entries. MESSAGE and UNLISTED count as unread; ACTION, UNLISTED, HIDDEN and TARGETED are never the last message,
@@ -91,6 +92,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     place: SendPlace | None = None  # among the sender's entries; None if their order does not matter
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
     window_s: int = 0  # time after which `msg_key` names another message; 0 for never
+    callbacks: tuple[NewCallback, ...] = ()  # that are stored with the entry
 
     @property
     def has_requests(self) -> bool:
@@ -127,6 +129,7 @@ class NewAction(msgspec.Struct, frozen=True):
     reactions_limit: int = 10
     reacting_limit: int = 100
     checks: tuple[VersionCheck, ...] = ()  # versions that must be current when the action is stored
+    callbacks: tuple[NewCallback, ...] = ()  # that are stored with the action
 
 
 @dataclass(frozen=True, slots=True)

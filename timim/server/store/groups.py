@@ -48,6 +48,10 @@ class GroupStore:
         """Return the number of groups that a user owns."""
         return await self._engine.read(partial(owned, user))
 
+    async def owned_by_type(self, user: str) -> dict[str, int]:
+        """Return the number of groups that a user owns, by type."""
+        return await self._engine.read(partial(owned_by_type, user))
+
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return the ids of the groups that a user is in, each with the first seq that the user may see."""
         return await self._engine.read(partial(first_visible_seqs, user))
@@ -114,6 +118,11 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
     return StoredGroup(
         known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts)
     )
+
+
+def owned_by_type(user: str) -> Operation[dict[str, int]]:
+    rows = yield Execute("SELECT type, count(*) FROM groups WHERE owner=? AND dissolved=0 GROUP BY type", (user,))
+    return {type: int(count) for type, count in rows}
 
 
 def first_visible_seqs(user: str) -> Operation[dict[str, int]]:

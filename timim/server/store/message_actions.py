@@ -23,7 +23,7 @@ from ...protocol.entries import (
     decode_payload,
     encode_payload,
 )
-from . import media, timelines, versions
+from . import callbacks, media, timelines, versions
 from .entries import ACTION, RECALLED_KINDS, Appended, NewAction, NewEntry, StoredAction, StoredEntry, stored_entry
 from .operation import Execute, Operation, SqlEngine, first_row
 
@@ -98,6 +98,7 @@ def apply(action: NewAction) -> Operation[StoredAction]:
         (changed.tail, kind, action.timeline, target.seq),
     )
     yield Execute("UPDATE timelines SET act_seq=? WHERE name=?", (done.seq, action.timeline))
+    yield from callbacks.insert(action.callbacks)
     if facts.kind != MessageActionKind.REACT:  # the message gives no access any more to the content of its former body
         yield Execute("DELETE FROM media_refs WHERE timeline=? AND seq=?", (line[0], target.seq))
         yield from media.refer(action.sender, line[0], target.seq, action.media, action.time)

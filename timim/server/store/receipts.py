@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from . import callbacks
 from .entities import Receipt
 from .entries import NewEntry
+from .new_callbacks import NewCallback, no_callbacks
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
 _WANTED = "SELECT t.name, w.seq, w.sender, w.readers FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
@@ -18,9 +20,20 @@ class ReceiptStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def add(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> list[Receipt]:
-        """Record that a user has read exactly these messages of a group, and return the changed receipts."""
-        return await self._engine.write(partial(add, user, timeline, seqs, time))
+    async def add(
+        self,
+        user: str,
+        timeline: str,
+        seqs: Sequence[int],
+        *,
+        time: int,
+        report: Callable[[Sequence[Receipt]], Sequence[NewCallback]] = no_callbacks,
+    ) -> list[Receipt]:
+        """Record that a user has read exactly these messages of a group, and return the changed receipts.
+
+        `report` returns the callbacks that are stored with the changes. It must have no effect.
+        """
+        return await self._engine.write(partial(add, user, timeline, seqs, time, report))
 
     async def of_sender(self, sender: str, since: int, limit: int) -> list[Receipt]:
         """Return the receipts of a sender's messages that changed at `since` or later, newest first."""
@@ -58,7 +71,13 @@ def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Op
     return [Receipt(timeline, seq, sender, readers) for sender, readers in rows]
 
 
-def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[list[Receipt]]:
+def add(
+    user: str,
+    timeline: str,
+    seqs: Sequence[int],
+    time: int,
+    report: Callable[[Sequence[Receipt]], Sequence[NewCallback]] = no_callbacks,
+) -> Operation[list[Receipt]]:
     """Record that a user has read these messages. Messages without a requested receipt are ignored."""
     found: list[Receipt] = []
     for seq in seqs:
@@ -71,6 +90,7 @@ def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[l
         )
         if row is not None:
             found += yield from add_reader(row[0], timeline, seq, user, time)
+    yield from callbacks.insert(report(found))
     return found
 
 

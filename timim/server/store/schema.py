@@ -124,7 +124,16 @@ ALTER TABLE group_applications ADD COLUMN consent INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX media_blobs_owner ON media_blobs(owner, touched);
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9, _SCHEMA_10)
+# Callbacks that wait for delivery, and dead letters, whose `dead` is the time at which they were given up.
+_SCHEMA_11 = """
+CREATE TABLE callbacks(id INTEGER PRIMARY KEY, lane TEXT NOT NULL, command TEXT NOT NULL, body BLOB NOT NULL,
+  client_ip TEXT NOT NULL, platform TEXT NOT NULL, time INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '');
+CREATE INDEX callbacks_lane ON callbacks(dead, lane, id);
+"""
+
+STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
+STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11)
 VERSION = len(STEPS)
 
 

@@ -33,7 +33,7 @@ class SqliteEngine:
 
     async def append(self, entry: NewEntry) -> Appended:
         """Queue an append. Appends of one loop iteration, and those queued during a write, share one transaction."""
-        if entry.media or entry.has_requests or entry.checks or entry.window_s:  # rare, and more than one statement
+        if entry.media or entry.has_requests or entry.checks or entry.window_s or entry.callbacks:  # rare: more statements
             return await self.submit(partial(timelines.append, entry))
         return await self._database.submit_item(_append_all, entry)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ...errors import MsgIdConflict
 from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
-from . import media, receipts, versions
+from . import callbacks, media, receipts, versions
 from .entries import Appended, NewEntry, StoredEntry, TimelinePage, stored_entry
 from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
@@ -129,6 +129,7 @@ def append(entry: NewEntry) -> Operation[Appended]:
         yield from receipts.insert_requests(timeline, seq, entry)
     if seq == 1 and entry.contacts:
         yield ExecuteMany(_LIST, [(user, timeline) for user in sorted(entry.contacts)])
+    yield from callbacks.insert(entry.callbacks, seq, time)
     return Appended(seq, time)
 
 
@@ -143,8 +144,8 @@ class _Position(NamedTuple):
 def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
     """Append many entries in as few statements as their timelines allow.
 
-    The entries must refer to no content, mention nobody, request no receipts and have no window. Entries of new timelines are
-    appended one by one. If one of the entries already exists, all are appended one by one.
+    The entries must refer to no content, mention nobody, request no receipts, cause no callbacks and have no window. Entries of
+    new timelines are appended one by one. If one of the entries already exists, all are appended one by one.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))
