@@ -18,6 +18,8 @@ from ..errors import ConnectionFailed, ProtocolError, ServerRefused, StorageErro
 from .numbers import Int
 
 _encoder = msgspec.json.Encoder()
+GROUPS = "group_open_http_svc"
+BIG_GROUPS = "million_group_open_http_svc"  # the same commands, by their service for Community groups
 RETRY_LIMIT_S = 86_400.0  # of a pause that a server asks for
 
 
@@ -58,7 +60,7 @@ class Command(Generic[B, R]):
         body: The model of its request.
         reply: The model of its reply.
         doors: The doors that serve it.
-        aliases: Other names of the command, over REST only.
+        aliases: Other names of the command. Those of the service for Community groups are added to the given ones.
         required: Fields that REST requests must have, besides those that `body` requires.
         renamed: Fields of the models with another name. REST requests may have either, replies have both.
     """
@@ -70,6 +72,12 @@ class Command(Generic[B, R]):
     aliases: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.service == GROUPS:
+            names = (self.name, *self.aliases)
+            big = tuple(BIG_GROUPS + name.removeprefix(GROUPS) for name in names if name.startswith(GROUPS + "."))
+            object.__setattr__(self, "aliases", (*self.aliases, *big))
 
     @property
     def service(self) -> str:

@@ -221,6 +221,22 @@ async def test_a_command_with_two_names_is_registered_once() -> None:
             assert ALL_HANDLERS.rest_command(alias) is command
 
 
+async def test_group_commands_are_served_under_the_name_for_communities_at_both_doors(
+    shared_server: RunningServer, rest: RestClient
+) -> None:
+    big = "million_group_open_http_svc"
+    body = {"Type": "Community", "Name": "big", "Owner_Account": rest.admin}
+    group_id = (await rest.done(f"{big}/create_group", body))["GroupId"]
+    app_id, key = shared_server.app_id, shared_server.secret_key
+    async with raw_requests_of(shared_server.url, app_id=app_id, secret_key=key, user=rest.admin) as session:
+        for service in (big, "group_open_http_svc"):
+            reply = await session.ask(f"{service}.get_group_info", {"GroupIdList": [group_id]})
+            assert reply["GroupInfo"][0]["Name"] == "big", reply
+    for command, _ in ALL_HANDLERS.served.values():
+        if command.service == "group_open_http_svc":
+            assert ALL_HANDLERS.aliases[command.name.replace("group_open_http_svc", big, 1)] == command.name
+
+
 async def test_no_log_has_a_signature(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with local_server() as server, RestClient(server) as rest:

@@ -76,3 +76,32 @@ async def test_all_friendships_end_on_one_side_or_both(rest: RestClient, users: 
     alice, bob, carol, _ = await circle(rest, users)
     await rest.done("sns/friend_delete_all", {"From_Account": alice, "DeleteType": f"Delete_Type_{kind}"})
     assert await relations(rest, alice, [bob, carol], "Both") == [left, "NoRelation"]
+
+
+async def test_imported_friends_keep_their_time_and_are_in_one_list(rest: RestClient, users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
+    friend = {
+        "To_Account": users.id("bob"),
+        "Remark": "old friend",
+        "GroupName": ["school", "work"],
+        "AddSource": "AddSource_Type_test",
+        "AddTime": 1_000_000_000,
+    }
+    body = {"From_Account": users.id("alice"), "AddFriendItem": [friend, {"To_Account": "nobody"}]}
+    for _ in range(2):
+        reply = await rest.done("sns/friend_import", body)
+        assert [item["ResultCode"] for item in reply["ResultItem"]] == [0, 20003]
+        assert reply["Fail_Account"] == ["nobody"]
+    (known,) = await alice.friends.list()
+    assert (known.user_id, known.remark, known.added, list(known.groups)) == (
+        users.id("bob"),
+        "old friend",
+        1_000_000_000,
+        ["school", "work"],
+    )
+    assert not await bob.friends.list()
+    later = {"To_Account": users.id("alice"), "AddTime": 1 << 40}
+    refused = await rest.done("sns/friend_import", {"From_Account": users.id("bob"), "AddFriendItem": [later]})
+    assert refused["ResultItem"][0]["ResultCode"] == 30001
+    many = {"From_Account": users.id("bob"), "AddFriendItem": [{"To_Account": f"u{number}"} for number in range(1001)]}
+    assert (await rest.call("sns/friend_import", many))["ErrorCode"] == 30001

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ...errors import AuthError, InvalidArgument, MessageTooLong, ServerRefused, TimimError
-from ...protocol.codec import Command, encode
+from ...protocol.codec import GROUPS, Command, encode
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
-from ..handlers.rest_bodies import GROUPS, decode_request, encode_reply
+from ..handlers.rest_bodies import decode_request, encode_reply
 from ..sessions.auth import Auth
 from ..social.callers import Caller
 from .openapi import openapi

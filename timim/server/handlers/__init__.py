@@ -15,6 +15,7 @@ from . import (
     rest_friends,
     rest_groups,
     rest_messages,
+    rest_reading,
     system,
     web_client,
 )
@@ -37,6 +38,7 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     rest_friends.HANDLERS,
     rest_groups.HANDLERS,
     rest_messages.HANDLERS,
+    rest_reading.HANDLERS,
     system.HANDLERS,
     web_client.HANDLERS,
 )

@@ -32,12 +32,14 @@ async def _person(context: RequestContext, user: str) -> Person:
     return Person(await entities.account(user), relationships)
 
 
-async def _each(
+async def each(
     context: RequestContext,
     account: str,
     users: Iterable[str],
     act: Callable[[Person, Person], tuple[Changeset, int, str]],
     refused: Mapping[str, TimimError] | None = None,
+    *,
+    limit: int = AT_ONCE,
 ) -> wire.FriendResultsReply:
     """Apply one operation of `account` to each of `users` in turn, and return the result of each.
 
@@ -47,15 +49,16 @@ async def _each(
         users: The other users.
         act: Decides the changeset, code and text for the acting and the other person.
         refused: The errors of users for whom the operator's back end refused the operation.
+        limit: Maximum number of users.
 
     Raises:
-        InvalidArgument: There are more than AT_ONCE users (30001).
+        InvalidArgument: There are more than `limit` users (30001).
         NoPermission: A caller who is no administrator names another account (90009).
     """
     reply = wire.FriendResultsReply()
     wanted = list(users)
-    if len(wanted) > AT_ONCE:
-        raise InvalidArgument(f"the request has {len(wanted)} accounts; the limit is {AT_ONCE}; split the request", code=30001)
+    if len(wanted) > limit:
+        raise InvalidArgument(f"the request has {len(wanted)} accounts; the limit is {limit}; split the request", code=30001)
     actor = acting(context, account)
     await _person(context, actor)
     for user in wanted:
@@ -100,7 +103,7 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
         )
         return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for the other user's answer"
 
-    return await _each(context, body.account, wanted, act, await before_adding(context, body))
+    return await each(context, body.account, wanted, act, await before_adding(context, body))
 
 
 @HANDLERS.serve(wire.ANSWER_APPLICATIONS)
@@ -112,21 +115,21 @@ async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) 
     def act(me: Person, peer: Person) -> tuple[Changeset, int, str]:
         return friend_rules.answered(me, peer, answers[peer.user], now=now, limit=limit), 0, ""
 
-    return await _each(context, body.account, answers, act, await before_answering(context, body))
+    return await each(context, body.account, answers, act, await before_answering(context, body))
 
 
 @HANDLERS.serve(wire.DELETE_FRIENDS)
 async def delete(context: RequestContext, body: wire.DeleteFriendsRequest) -> wire.FriendResultsReply:
     """Remove friends."""
     both = body.type == wire.DELETE_BOTH
-    return await _each(context, body.account, body.friends, lambda me, peer: (friend_rules.deleted(me, peer, both=both), 0, ""))
+    return await each(context, body.account, body.friends, lambda me, peer: (friend_rules.deleted(me, peer, both=both), 0, ""))
 
 
 @HANDLERS.serve(wire.UPDATE_FRIENDS)
 async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wire.FriendResultsReply:
     """Change remarks and friend groups of friends."""
     updates = {update.account: update.items for update in body.updates}
-    return await _each(
+    return await each(
         context, body.account, updates, lambda me, peer: (friend_rules.updated(me, peer.user, updates[peer.user]), 0, "")
     )
 
@@ -193,7 +196,7 @@ async def applications(context: RequestContext, body: wire.ListApplicationsReque
 async def delete_applications(context: RequestContext, body: wire.DeleteApplicationsRequest) -> wire.FriendResultsReply:
     """Withdraw sent applications, or remove received ones."""
     mine = body.type == wire.SENT
-    return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.withdrawn(me, peer, mine=mine), 0, ""))
+    return await each(context, body.account, body.users, lambda me, peer: (friend_rules.withdrawn(me, peer, mine=mine), 0, ""))
 
 
 @HANDLERS.serve(wire.REPORT_APPLICATIONS)
@@ -210,13 +213,13 @@ async def report(context: RequestContext, body: wire.ReportApplicationsRequest) 
 async def block(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
     """Add users to the blacklist."""
     now = int(context.services.now())
-    return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.blocked(me, peer, now=now), 0, ""))
+    return await each(context, body.account, body.users, lambda me, peer: (friend_rules.blocked(me, peer, now=now), 0, ""))
 
 
 @HANDLERS.serve(wire.DELETE_BLOCKED)
 async def unblock(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
     """Remove users from the blacklist."""
-    return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.unblocked(me, peer.user), 0, ""))
+    return await each(context, body.account, body.users, lambda me, peer: (friend_rules.unblocked(me, peer.user), 0, ""))
 
 
 @HANDLERS.serve(wire.LIST_BLOCKED, paged=True)

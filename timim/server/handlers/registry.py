@@ -145,7 +145,7 @@ class HandlerRegistry:
 
     def reply_bytes(self, name: str) -> int:
         """Return the size for which a session must have room before the command is executed."""
-        return PAGE_LIMIT_BYTES if name in self.paged else SMALL_REPLY_BYTES
+        return PAGE_LIMIT_BYTES if self.aliases.get(name, name) in self.paged else SMALL_REPLY_BYTES
 
     def serve(self, command: Command[B, R], *, paged: bool = False) -> Callable[[Handler[B, R]], Handler[B, R]]:
         """Register the decorated function as the handler of `command`, whose reply is `paged` or small."""
@@ -168,12 +168,13 @@ class HandlerRegistry:
         """Execute a command, and return its reply. Errors become replies; only cancellation raises.
 
         Args:
-            name: The name of the command.
+            name: The name of the command, or an alias.
             context: The caller.
             body: The body of the request.
             decode_with: Decodes the body, in the form of the door through which it came.
         """
         begun = time.perf_counter()
+        name = self.aliases.get(name, name)
         if context.caller is not None:
             begin_request(context.caller, name)
         reply = await self._reply(name, context, body, decode_with)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from ...errors import InvalidArgument, TimimError
 from ...ids import checked_user_id
 from ...protocol import friends as wire
 from ...protocol.codec import Body, Command, Door, Reply
-from .friends import AT_ONCE, delete, friend_values
+from ...protocol.numbers import Int
+from ..social import friend_rules
+from ..social.changesets import Changeset
+from ..social.friend_rules import Person
+from ..store.base import StoredFriend
+from .friends import AT_ONCE, delete, each, friend_values
 from .profiles import acting, profile_items
 from .registry import HandlerRegistry, RequestContext
 
@@ -80,10 +87,29 @@ class DeleteAllRequest(Body):
     type: str = msgspec.field(name="DeleteType", default="Delete_Type_Single")
 
 
+class ImportedFriend(msgspec.Struct, kw_only=True):
+    """A friend to add, with the time at which the friendship began; now if it is 0."""
+
+    account: str = msgspec.field(name="To_Account")
+    remark: str = msgspec.field(name="Remark", default="")
+    groups: list[str] = msgspec.field(name="GroupName", default_factory=list)
+    source: str = msgspec.field(name="AddSource", default="")
+    wording: str = msgspec.field(name="AddWording", default="")
+    time: Int = msgspec.field(name="AddTime", default=0)
+
+
+class ImportFriendsRequest(Body):
+    """Friends to add to the list of an account, without asking them."""
+
+    account: str = msgspec.field(name="From_Account")
+    friends: list[ImportedFriend] = msgspec.field(name="AddFriendItem", default_factory=list)
+
+
 CHECK_FRIENDS = Command("sns.friend_check", CheckRequest, CheckFriendsReply, doors=Door.REST)
 CHECK_BLOCKED = Command("sns.black_list_check", CheckRequest, CheckBlockedReply, doors=Door.REST)
 GET_FRIENDS = Command("sns.friend_get_list", GetFriendsRequest, GetFriendsReply, doors=Door.REST)
 DELETE_ALL = Command("sns.friend_delete_all", DeleteAllRequest, Reply, doors=Door.REST)
+IMPORT_FRIENDS = Command("sns.friend_import", ImportFriendsRequest, wire.FriendResultsReply, doors=Door.REST)
 
 
 @HANDLERS.serve(CHECK_FRIENDS)
@@ -153,3 +179,19 @@ async def delete_all(context: RequestContext, body: DeleteAllRequest) -> Reply:
         some = friends[begin : begin + AT_ONCE]
         await delete(context, wire.DeleteFriendsRequest(account=body.account, friends=some, type=body.type))
     return Reply()
+
+
+@HANDLERS.serve(IMPORT_FRIENDS)
+async def import_friends(context: RequestContext, body: ImportFriendsRequest) -> wire.FriendResultsReply:
+    """Add friends to the list of an account, with the times at which they became friends."""
+    wanted = {friend.account: friend for friend in body.friends}
+    now, limit = int(context.services.now()), context.services.settings.friends
+
+    def act(me: Person, peer: Person) -> tuple[Changeset, int, str]:
+        one = wanted[peer.user]
+        if not 0 <= one.time <= now:
+            raise InvalidArgument(f"AddTime must be 0 to {now}, which is now, not {one.time}", code=PARAMETERS)
+        friend = StoredFriend(one.remark, tuple(dict.fromkeys(one.groups)), one.source, one.wording, one.time or now)
+        return replace(friend_rules.imported(me, peer, friend, limit=limit), unreported=True), 0, ""  # imports cause no callback
+
+    return await each(context, body.account, wanted, act, limit=CHECKED_AT_ONCE)

@@ -101,6 +101,22 @@ def added(
     return changeset, True
 
 
+def imported(me: Person, peer: Person, friend: StoredFriend, *, limit: int) -> Changeset:
+    """Add a friend to one list without asking anybody. A friend who is there already stays as it is.
+
+    Raises:
+        InvalidArgument: The users are the same, or a text is too long (30001).
+        LimitReached: The user has too many friends or friend groups.
+    """
+    if peer.user == me.user:
+        raise InvalidArgument("users cannot add themselves as a friend", code=30001)
+    checked_text("Remark", friend.remark, REMARK_LIMIT_BYTES)
+    checked_text("AddWording", friend.wording, WORDING_LIMIT_BYTES)
+    changeset = Changeset()
+    _befriend(changeset, me, peer, friend, limit)
+    return changeset
+
+
 def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: int, limit: int) -> Changeset:
     """Accept a friend request, optionally adding the applicant as well, or reject it.
 
