@@ -192,6 +192,10 @@ async def import_friends(context: RequestContext, body: ImportFriendsRequest) ->
         if not 0 <= one.time <= now:
             raise InvalidArgument(f"AddTime must be 0 to {now}, which is now, not {one.time}", code=PARAMETERS)
         friend = StoredFriend(one.remark, tuple(dict.fromkeys(one.groups)), one.source, one.wording, one.time or now)
-        return replace(friend_rules.imported(me, peer, friend, limit=limit), unreported=True), 0, ""  # imports cause no callback
+        return (
+            replace(friend_rules.imported(me, peer, friend, limit=limit), unreported=True),
+            0,
+            "",
+        )  # imports cause no callback
 
     return await each(context, body.account, wanted, act, limit=CHECKED_AT_ONCE)
