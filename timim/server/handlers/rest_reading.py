@@ -31,7 +31,7 @@ class MarkReadRequest(Body):
     time: Int = msgspec.field(name="MsgReadTime", default=0)
 
 
-class CountUnreadRequest(Body):
+class CountC2CUnreadRequest(Body):
     """An account, and the peers whose unread messages are counted; the sum of all peers if there are none."""
 
     account: str = msgspec.field(name="To_Account")
@@ -52,7 +52,7 @@ class FailedPeer(msgspec.Struct, kw_only=True):
     code: int = msgspec.field(name="ErrorCode")
 
 
-class CountUnreadReply(Reply):
+class CountC2CUnreadReply(Reply):
     """The numbers of unread messages of the peers, or their sum."""
 
     total: int | msgspec.UnsetType = msgspec.field(name="AllC2CUnreadMsgNum", default=msgspec.UNSET)
@@ -68,7 +68,7 @@ class RecallSenderRequest(Body):
 
 
 MARK_READ = Command("openim.admin_set_msg_read", MarkReadRequest, Reply, doors=Door.REST)
-COUNT_UNREAD = Command("openim.get_c2c_unread_msg_num", CountUnreadRequest, CountUnreadReply, doors=Door.REST)
+COUNT_UNREAD = Command("openim.get_c2c_unread_msg_num", CountC2CUnreadRequest, CountC2CUnreadReply, doors=Door.REST)
 RECALL_SENDER = Command("group_open_http_svc.delete_group_msg_by_sender", RecallSenderRequest, Reply, doors=Door.REST)
 
 
@@ -85,14 +85,14 @@ async def mark_messages_read(context: RequestContext, body: MarkReadRequest) -> 
 
 
 @HANDLERS.serve(COUNT_UNREAD)
-async def count_unread(context: RequestContext, body: CountUnreadRequest) -> CountUnreadReply:
+async def count_unread(context: RequestContext, body: CountC2CUnreadRequest) -> CountC2CUnreadReply:
     """Return the number of C2C messages that an account has not read, for each peer or for all peers together."""
     if len(body.peers) > PEERS_AT_ONCE:
         info = f"Peer_Account has {len(body.peers)} accounts; the limit is {PEERS_AT_ONCE}; split the request"
         raise InvalidArgument(info, code=TOO_MANY_RECEIVERS)
     user, services = checked_user_id(body.account), context.services
     await services.entities.account(user)
-    reply = CountUnreadReply()
+    reply = CountC2CUnreadReply()
     if not body.peers:
         reply.total = await _unread_of_all(context, user)
         return reply
