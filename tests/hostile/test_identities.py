@@ -186,7 +186,11 @@ def makes_everybody_an_administrator(patch: pytest.MonkeyPatch) -> None:
         return await authenticate(self, request)
 
     patch.setattr(RestEndpoint, "_authenticate", admit)
-    patch.setattr(websocket, "RequestContext", lambda user, services, session: RequestContext(user, services, session, True))
+
+    def context_of(user: str, services: Any, session: Any, **of_request: Any) -> RequestContext:
+        return RequestContext(user, services, session, True, **of_request)
+
+    patch.setattr(websocket, "RequestContext", context_of)
 
 
 CHECKS: list[tuple[Check, Mutant, pytest.MarkDecorator]] = [

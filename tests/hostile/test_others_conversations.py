@@ -111,8 +111,8 @@ def joins_names(patch: pytest.MonkeyPatch) -> None:
 
 
 def trusts_names(patch: pytest.MonkeyPatch) -> None:
-    def context_of(user: str, services: Any, session: Any) -> RequestContext:
-        return RequestContext("alice" if user == "mallory" else user, services, session)
+    def context_of(user: str, services: Any, session: Any, **of_request: Any) -> RequestContext:
+        return RequestContext("alice" if user == "mallory" else user, services, session, **of_request)
 
     patch.setattr(websocket, "RequestContext", context_of)
 

@@ -92,7 +92,7 @@ async def _dead(client: Client, limit: int, *, json: bool) -> None:
         time = datetime.fromtimestamp(one.time, UTC)
         if json:
             body = json_text.loads(one.body)
-            print_json(type="dead_letter", id=one.id, command=one.command, time=time, reason=one.reason, body=body)
+            print_json(type="dead_callback", id=one.id, command=one.command, time=time, reason=one.reason, body=body)
         else:
             out.print(f"{one.id}  {time:%Y-%m-%d %H:%M:%S}  {one.command}: {escape(one.reason)}", soft_wrap=True)
 
