@@ -14,7 +14,7 @@ __all__ = ["message_of", "require_type", "set_requests"]
 
 
 def message_of(key: ConversationKey, parts: tuple[str | AnyElem | Message, ...]) -> Message:
-    """Return the message that the parts make: the only part, or a new message of strings and elems.
+    """Return the only part if it is a Message, else a new message of the strings and elems.
 
     Raises:
         InvalidArgument: A part is no string, elem or message, or there are parts besides a message.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -118,9 +118,9 @@ class Outbox:
         self._store_row(item, body)
         return await item.done
 
-    def _store_row(self, item: PendingMessage, body: bytes) -> None:
+    def _store_row(self, item: PendingMessage, body: bytes, on_stored: Callable[[int | Exception], None] | None = None) -> None:
         item.row_body, item.noted, item.listed_at = body, self._connection.online, self._conversations.newest_time
-        self._store.messages.add_outgoing(item, self._on_stored)
+        self._store.messages.add_outgoing(item, on_stored or self._on_stored)
 
     async def queue(self, message: Message, push: OfflinePush | None) -> None:
         """Store and queue a message that was scheduled, with its content on disk; return when it is stored.
@@ -135,7 +135,6 @@ class Outbox:
         item.ignore_errors()
         body = encode_body(message.elems, local=True)
         item.body = b"" if has_content(message.elems) else body
-        item.row_body, item.noted, item.listed_at = body, self._connection.online, self._conversations.newest_time
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def on_stored(local_id: int | Exception) -> None:
@@ -146,7 +145,7 @@ class Outbox:
                 self._continue([item], [local_id])
                 stored.set_result(None)
 
-        self._store.messages.add_outgoing(item, on_stored)
+        self._store_row(item, body, on_stored)
         await asyncio.shield(stored)
 
     @batch_callback
@@ -233,9 +232,10 @@ class Outbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        while self._tasks:
-            await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
-        await self._settling.finish()
+        while self._tasks or self._settling.is_busy:
+            await self._settling.finish()
+            if self._tasks:
+                await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()

@@ -47,9 +47,14 @@ class Settling:
         queue.finish(item, None)
         log.debug("the server stored message %s of %s as seq %d", message.msg_id, ack.key, ack.seq)
 
+    @property
+    def is_busy(self) -> bool:
+        """True while an ack is not stored, or the content of a sent message is being released."""
+        return bool(self._unsettled or self._releases)
+
     async def finish(self) -> None:
         """Store the acks now, and wait until they are stored and the content of their messages is released."""
-        while self._unsettled or self._releases:
+        while self.is_busy:
             self._store.flush()
             await self._all_settled.wait()
             if self._releases:

@@ -188,7 +188,7 @@ class _VirtualSelector(selectors.DefaultSelector):
         return ready
 
     def _select_on_time(self, timeout: float) -> list[tuple[selectors.SelectorKey, int]]:
-        """Select again as long as it took longer than asked for: other processes, or the kernel's network, were slow too."""
+        """Select, and select again if the machine woke this program late, because packets may be late too."""
         while True:
             begun = time.monotonic()
             if (ready := super().select(timeout)) or time.monotonic() - begun < timeout + LATE_S:

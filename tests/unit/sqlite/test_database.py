@@ -14,7 +14,7 @@ import pytest
 from timim import StorageError, StoreCorrupted
 from timim.sqlite.batching_queue import QUEUE_LIMIT
 from timim.sqlite.connection import pending_tasks
-from timim.sqlite.database import Database
+from timim.sqlite.database import Database, batch_callback
 from timim.sqlite.tasks import Operation
 
 FILES = 5
@@ -107,6 +107,39 @@ async def test_neighbours_of_one_operation_are_written_by_one_call(file: Databas
     assert await alone == 3
     assert told == ["1 of 2", "2 of 2", "4 of 3", "5 of 3", "6 of 3"]
     assert await file.read(stored) == [1, 2, 3, 4, 5, 6]
+
+
+class Writer:
+    """An object with a method that gets the results of its writes together."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[int], list[object]]] = []
+
+    @batch_callback
+    def on_written(self, numbers: Sequence[int], results: Sequence[object]) -> None:
+        self.calls.append((list(numbers), list(results)))
+
+
+async def test_a_batch_callback_gets_the_neighbours_of_one_object_in_one_call(file: Database) -> None:
+    one, other, told = Writer(), Writer(), list[object]()
+    for number in (1, 2):
+        file.add(store_all, number, one.on_written)
+    file.add(store_all, 3, told.append)
+    file.add(store_all, 4, one.on_written)
+    file.add(store_all, 5, other.on_written)
+    await file.submit(store(6))
+    assert one.calls == [([1, 2], ["1 of 5", "2 of 5"]), ([4], ["4 of 5"])]
+    assert (other.calls, told) == ([([5], ["5 of 5"])], ["3 of 5"])
+
+
+async def test_a_batch_callback_gets_the_errors_of_its_items(file: Database) -> None:
+    writer = Writer()
+    await file.close()
+    file.add(store_all, 1, writer.on_written)
+    await file.close()
+    (((number,), (error,)),) = writer.calls
+    assert number == 1
+    assert isinstance(error, StorageError)
 
 
 async def test_a_write_that_raises_is_undone_alone(file: Database) -> None:

@@ -1,4 +1,4 @@
-"""The outbox of callbacks: reports become rows that are stored with their cause, and the delivery is told of them.
+"""The outbox of callbacks: turns reports into rows, which are stored with their cause, and wakes the delivery after the commit.
 
 A server that makes no callback builds no report and stores no row.
 """
