@@ -6,6 +6,7 @@ from typing import Any
 
 from timim.cli import main
 from timim.server.content.body_receiver import BodyReceiver
+from timim.server.endpoints import frame_buffer
 from timim.server.endpoints.peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from timim.server.endpoints.peer_transport import PeerGuard, PeerTransport
 from timim.server.sessions.session import Session
@@ -32,6 +33,7 @@ PeerHttpProtocol._refuse = nothing  # type: ignore[assignment]
 PeerWebSocketProtocol._fail = nothing  # type: ignore[assignment]
 Session.reserve = at_once  # type: ignore[method-assign]
 Session.release = nothing  # type: ignore[assignment]
+frame_buffer.FRAMES_A_TURN = 1 << 30
 BodyReceiver.count = count_any  # type: ignore[method-assign]
 
 if __name__ == "__main__":

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """Time without any message from a client, after which its session is closed: two and a half heartbeats."""
     session_queue_bytes: int = 8 * 1024 * 1024
     """Maximum size of the pushes that wait for a slow client, after which its session is closed."""
+    session_reply_bytes: int = Field(default=2 * 1024 * 1024, ge=0)
+    """Maximum size of the replies that wait for a client or are made; more requests of the session wait. 0 means one reply."""
     connection_waiting_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
     """Maximum number of bytes that wait for the client of one session; a connection over it is cut. 0 sets no limit."""
     stranger_waiting_bytes: int = Field(default=1024 * 1024, ge=0)

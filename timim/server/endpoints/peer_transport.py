@@ -23,6 +23,7 @@ from ..metrics import Metrics
 from ..sessions.waiting_bytes import WaitingBytes
 from ..settings import Settings
 from .exposure import PROXY_WITHOUT_PUBLIC_URL
+from .held_transport import HeldTransport
 from .trusted_proxies import TrustedProxies
 
 log = logging.getLogger("timim.server")
@@ -108,7 +109,7 @@ class PeerGuard:
         self._timer = self._loop.call_later(self._tick_s, self._check) if self._watched else None
 
 
-class PeerTransport(asyncio.Transport):
+class PeerTransport(HeldTransport):
     """Transport of one connection, which counts the bytes that its peer has not accepted and keeps its deadlines.
 
     Attributes:
@@ -119,8 +120,7 @@ class PeerTransport(asyncio.Transport):
     """
 
     def __init__(self, transport: asyncio.Transport, guard: PeerGuard) -> None:
-        super().__init__()
-        self._transport = transport
+        super().__init__(transport)
         self._socket_transport = _socket_transport(transport)
         self._guard = guard
         self.bytes = guard.waiting.open(self._abort)
@@ -261,30 +261,9 @@ class PeerTransport(asyncio.Transport):
             return self._client if name == "peername" else default
         return self._transport.get_extra_info(name, default)
 
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
     def abort(self) -> None:
         self.bytes.close()
         self._transport.abort()
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._transport.set_protocol(protocol)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._transport.get_protocol()
-
-    def is_reading(self) -> bool:
-        return self._transport.is_reading()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
 
 
 def subnet_of(host: str) -> str:

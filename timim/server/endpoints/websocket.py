@@ -173,7 +173,13 @@ class WebSocketEndpoint:
         client = _client_info(head, ours)
         peer: PeerTransport = socket.scope["state"]["peer"]
         session = Session(
-            login, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now, waiting=peer.bytes
+            login,
+            str(account.tiny_id),
+            client,
+            queue_bytes=settings.session_queue_bytes,
+            reply_bytes=settings.session_reply_bytes,
+            now=services.now,
+            waiting=peer.bytes,
         )
         peer.bytes.trust()
         async with self._device_slots.acquire(session, by_token=login.token == head.a2):
@@ -270,7 +276,7 @@ class WebSocketEndpoint:
                     else:
                         await slots.acquire()
                         await session.reserve(reserved := self._handlers.reply_bytes(name))
-                        await self._shares.enter(session.user)
+                        await self._shares.enter(session.user, reserved)
                         answer = asyncio.create_task(self._answer(context, session, frame, slots, reserved))
                         self._answers[answer] = session
                         answer.add_done_callback(self._answers.pop)
@@ -308,7 +314,7 @@ class WebSocketEndpoint:
         finally:
             session.release(reserved)
             slots.release()
-            self._shares.leave(session.user)
+            self._shares.leave(session.user, reserved)
 
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():

@@ -16,6 +16,7 @@ from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
 CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+SHARE_BYTES = 128 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
 
 
 class RequestLimits:
@@ -51,7 +52,8 @@ class RequestLimits:
 class FairShares:
     """The requests in progress by user. While several users send, each of them has at most `share` in progress.
 
-    Invariant: a user who sends little waits for at most `share` requests of each user who sends much.
+    A request with a long reply counts as several. Invariant: a user who sends little waits for at most `share` requests of each
+    user who sends much.
     """
 
     def __init__(self, share: int, *, now: Callable[[], float]) -> None:
@@ -66,9 +68,17 @@ class FairShares:
         """True while several users send."""
         return self._now() < self._contended_until
 
-    async def enter(self, user: str) -> None:
-        """Wait until a request of the user may begin; call `leave` at its end."""
-        while self._is_over(user):
+    async def enter(self, user: str, reply_bytes: int = 0) -> None:
+        """Wait until a request of the user may begin; call `leave` with the same arguments at its end.
+
+        Args:
+            user: The user.
+            reply_bytes: Maximum size of the reply.
+        """
+        weight = _weight(reply_bytes)
+        waited = False
+        while self._is_over(user, weight):
+            waited = True
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
@@ -79,29 +89,40 @@ class FairShares:
                     waiting.remove(turn)
                 if not waiting and self._waiting.get(user) is waiting:
                     del self._waiting[user]
-        self._counts[user] = self._counts.get(user, 0) + 1
+        self._counts[user] = self._counts.get(user, 0) + weight
+        if waited:
+            self._wake(user)  # a request that ended may leave room for several
 
-    def leave(self, user: str) -> None:
+    def leave(self, user: str, reply_bytes: int = 0) -> None:
         """Count off a request that has ended."""
-        left = self._counts[user] - 1
+        left = self._counts[user] - _weight(reply_bytes)
         if left:
             self._counts[user] = left
         else:
             del self._counts[user]
-        if left < self._share:
-            for turn in self._waiting.get(user, ()):
+        self._wake(user)
+
+    def _wake(self, user: str) -> None:
+        """Let the request that has waited longest try again, if there is room."""
+        if user in self._waiting and self._counts.get(user, 0) < self._share:
+            for turn in self._waiting[user]:
                 if not turn.done():
                     turn.set_result(None)
                     break
 
-    def _is_over(self, user: str) -> bool:
+    def _is_over(self, user: str, weight: int) -> bool:
         now = self._now()
         if user != self._last_user:
             if now < self._last_at + CONTENDED_S:
                 self._contended_until = now + CONTENDED_S
             self._last_user = user
         self._last_at = now
-        return now < self._contended_until and self._counts.get(user, 0) >= self._share
+        count = self._counts.get(user, 0)
+        return now < self._contended_until and count > 0 and count + weight > self._share
+
+
+def _weight(reply_bytes: int) -> int:
+    return max(1, reply_bytes // SHARE_BYTES)
 
 
 def rate_refusal(why: str, wait_s: float) -> RateLimited:

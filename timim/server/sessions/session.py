@@ -86,7 +86,8 @@ class Session:
         login: The login of the device.
         tiny_id: Number of the user.
         client: Properties of the client.
-        queue_bytes: Maximum size of the waiting pushes, and of the waiting replies with those that are prepared.
+        queue_bytes: Maximum size of the waiting pushes.
+        reply_bytes: Maximum size of the waiting replies with those that are prepared; one reply may be larger.
         now: The server's clock, in seconds since 1970.
         waiting: Count of all bytes that wait for the client; by default one without limits.
     """
@@ -98,6 +99,7 @@ class Session:
         client: ClientInfo,
         *,
         queue_bytes: int,
+        reply_bytes: int = 1 << 62,
         now: Callable[[], float],
         waiting: PeerBytes | None = None,
     ) -> None:
@@ -117,6 +119,7 @@ class Session:
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False
         self._queue_bytes = queue_bytes
+        self._reply_limit = reply_bytes
         self._now = now
         self._out: list[bytes | list[RawEvent] | None] = []
         self._out_bytes = 0  # of pushes only
@@ -141,8 +144,8 @@ class Session:
         self._wake.set()
 
     async def reserve(self, size: int) -> None:
-        """Wait until a reply of this size fits with the waiting replies into `queue_bytes`, and keep the room for it."""
-        while (used := self._reply_bytes + self._reserved_bytes) and used + size > self._queue_bytes:
+        """Wait until a reply of this size fits with the waiting replies into `reply_bytes`, and keep the room for it."""
+        while (used := self._reply_bytes + self._reserved_bytes) and used + size > self._reply_limit:
             self._taken.clear()
             await self._taken.wait()
         self._reserved_bytes += size
