@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.websockets import WebSocket
+
 from timim.cli import main
 from timim.server.content.body_receiver import BodyReceiver
 from timim.server.endpoints import frame_buffer
 from timim.server.endpoints.peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from timim.server.endpoints.peer_transport import PeerGuard, PeerTransport
+from timim.server.endpoints.websocket import WebSocketEndpoint
 from timim.server.sessions.session import Session
 from timim.server.sessions.waiting_bytes import PeerBytes
 
@@ -21,13 +24,20 @@ async def at_once(self: Session, size: int) -> None:
     """Wait for no room."""
 
 
+async def never(self: WebSocketEndpoint, socket: WebSocket, requests: int) -> bool:
+    """Take any number of requests before a login."""
+    return False
+
+
 def count_any(self: BodyReceiver, size: int) -> None:
     self.begin()
 
 
 PeerBytes.cut = nothing  # type: ignore[assignment]
 PeerTransport.check = lambda self, now: False  # type: ignore[method-assign]
-PeerGuard.admit = lambda self, host: True  # type: ignore[method-assign]
+PeerGuard.admit = lambda self, host, is_new=True: True  # type: ignore[method-assign]
+PeerGuard.refuses = lambda self, host: False  # type: ignore[method-assign]
+WebSocketEndpoint._is_over = never  # type: ignore[method-assign]
 PeerGuard.release = nothing  # type: ignore[assignment]
 PeerHttpProtocol._refuse = nothing  # type: ignore[assignment]
 PeerWebSocketProtocol._fail = nothing  # type: ignore[assignment]

@@ -166,6 +166,7 @@ class PeerHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         if not self.transport.is_closing():
+            self.transport.note_violation(status.decode())
             self.transport.write(_REFUSAL % status)
             self.transport.close()
 
@@ -260,6 +261,7 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         """Close the websocket with a reason, and read nothing more."""
         if self.close_sent or self.transport.is_closing():
             return
+        self.transport.note_violation(reason)
         self.conn.fail(code, reason)
         if self.conn.close_sent is None:  # before the websocket is open
             self.transport.abort()

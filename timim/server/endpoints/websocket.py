@@ -130,11 +130,15 @@ class WebSocketEndpoint:
         """Return the new session of this socket, which is online from now on, or None after closing the socket."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
+        requests = 0
         try:
             while True:
                 async with asyncio.timeout_at(silent_until):  # excludes the time that this server needs to log the user in
                     message = await _receive(socket)
                 for frame in decode_frames(message):
+                    requests += 1
+                    if await self._is_over(socket, requests):
+                        return None
                     if frame.head.servcmd == status.LOGIN.name:
                         try:
                             with self._services.metrics.login_seconds.time():
@@ -159,6 +163,17 @@ class WebSocketEndpoint:
         except ProtocolError as exc:
             await socket.close(PROTOCOL, exc.info[:100])
         return None
+
+    async def _is_over(self, socket: WebSocket, requests: int) -> bool:
+        """Close a socket with too many requests before its login, and return True if it has."""
+        limit = self._services.settings.requests_before_login
+        if requests <= limit:
+            return False
+        reason = f"more than {limit} requests before a login"
+        peer: PeerTransport = socket.scope["state"]["peer"]
+        peer.note_violation(reason)
+        await socket.close(POLICY, reason)
+        return True
 
     async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
         services, head = self._services, frame.head
