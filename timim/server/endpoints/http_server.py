@@ -57,7 +57,7 @@ class HttpServer(uvicorn.Server):
         """Listen, with a time limit for TLS handshakes."""
         await self.lifespan.startup()
         for plain in sockets or []:
-            listener = GuardedListener(plain, self._guard.refuses_socket)
+            listener = GuardedListener(plain, self._guard)
             server = await asyncio.get_running_loop().create_server(
                 self._create_protocol,
                 sock=listener,

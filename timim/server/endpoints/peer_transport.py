@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import socket as sockets
 import struct
 import termios
 from collections import Counter
@@ -21,7 +22,6 @@ from ..metrics import Metrics
 from ..sessions.waiting_bytes import WaitingBytes
 from ..settings import Settings
 from .exposure import PROXY_WITHOUT_PUBLIC_URL
-from .guarded_listener import reset_when_closed
 from .held_transport import HeldTransport
 from .new_connections import NewConnections, subnet_of
 from .trusted_proxies import TrustedProxies
@@ -321,3 +321,8 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
         return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except (OSError, AttributeError, ValueError):
         return 0
+
+
+def reset_when_closed(connection: sockets.socket) -> None:
+    """Make the close of a connection a reset: the kernel discards its bytes, and the peer learns of the end at once."""
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))

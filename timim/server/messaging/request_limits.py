@@ -68,39 +68,53 @@ class FairShares:
         """True while several users send."""
         return self._now() < self._contended_until
 
-    async def enter(self, user: str, reply_bytes: int = 0) -> None:
-        """Wait until a request of the user may begin; call `leave` with the same arguments at its end.
+    def try_enter(self, user: str, reply_bytes: int = 0) -> bool:
+        """Begin a request of the user, and return True; return False if it must wait.
+
+        Call `leave` with the same arguments at its end.
 
         Args:
             user: The user.
             reply_bytes: Maximum size of the reply.
         """
-        weight = _weight(reply_bytes)
+        weight = reply_bytes // SHARE_BYTES or 1
+        if self._is_over(user, weight):
+            return False
+        self._counts[user] = self._counts.get(user, 0) + weight
+        return True
+
+    async def enter(self, user: str, reply_bytes: int = 0) -> None:
+        """Wait until a request of the user may begin, and begin it; the arguments are those of `try_enter`."""
         waited = False
-        while self._is_over(user, weight):
+        while not self.try_enter(user, reply_bytes):
             waited = True
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
             try:
                 await turn
-            finally:
-                if turn in waiting:
-                    waiting.remove(turn)
-                if not waiting and self._waiting.get(user) is waiting:
-                    del self._waiting[user]
-        self._counts[user] = self._counts.get(user, 0) + weight
+            except asyncio.CancelledError:
+                self._forget(user, turn)
+                self._wake(user)  # another session of the user has the turn
+                raise
+            self._forget(user, turn)
         if waited:
             self._wake(user)  # a request that ended may leave room for several
 
     def leave(self, user: str, reply_bytes: int = 0) -> None:
         """Count off a request that has ended."""
-        left = self._counts[user] - _weight(reply_bytes)
+        left = self._counts[user] - (reply_bytes // SHARE_BYTES or 1)
         if left:
             self._counts[user] = left
         else:
             del self._counts[user]
         self._wake(user)
+
+    def _forget(self, user: str, turn: asyncio.Future[None]) -> None:
+        """Remove a request that waits no more."""
+        self._waiting[user].remove(turn)
+        if not self._waiting[user]:
+            del self._waiting[user]
 
     def _wake(self, user: str) -> None:
         """Let the request that has waited longest try again, if there is room."""
@@ -119,10 +133,6 @@ class FairShares:
         self._last_at = now
         count = self._counts.get(user, 0)
         return now < self._contended_until and count > 0 and count + weight > self._share
-
-
-def _weight(reply_bytes: int) -> int:
-    return max(1, reply_bytes // SHARE_BYTES)
 
 
 def rate_refusal(why: str, wait_s: float) -> RateLimited:

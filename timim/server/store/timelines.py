@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ class TimelineStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def append(self, entry: NewEntry) -> Appended:
+    def append(self, entry: NewEntry) -> Awaitable[Appended]:
         """Store an entry. Entries are numbered in the order of the calls.
 
         An entry whose sender and msg_id exist already is not stored again: the existing one is returned.
@@ -47,7 +47,7 @@ class TimelineStore:
             InvalidElem: The message refers to content that its sender may not read.
             StaleRead: A version of `checks` is no longer the current one.
         """
-        return await self._engine.append(entry)
+        return self._engine.append(entry)
 
     async def find_existing(self, entry: NewEntry) -> Appended | None:
         """Return the existing entry of this sender and msg_id, including one whose append is still queued.

@@ -120,3 +120,20 @@ async def test_a_request_with_a_long_reply_counts_as_several() -> None:
         shares.leave("alice", size)
     shares.leave("bob")
     assert (shares._counts, shares._waiting) == ({}, {})
+
+
+@pytest.mark.requirement("H30")
+async def test_a_cancelled_request_passes_its_turn_on() -> None:
+    shares = FairShares(1, now=Clock())
+    await shares.enter("bob")
+    await shares.enter("alice")
+    first, second = [asyncio.create_task(shares.enter("alice")) for _ in range(2)]
+    await asyncio.sleep(0)
+    shares.leave("alice")
+    first.cancel()
+    async with asyncio.timeout(5):
+        await second
+    assert first.cancelled()
+    for user in ("alice", "bob"):
+        shares.leave(user)
+    assert (shares._counts, shares._waiting) == ({}, {})
