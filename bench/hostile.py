@@ -229,9 +229,10 @@ class Period:
 async def attacked(server: RunningServer, name: str) -> AsyncIterator[None]:
     """Attack the server from another process while the block runs."""
     command = ("-m", "bench.hostile", "--attack", name, "--target", server.url, str(server.app_id), server.secret_key)
-    process = await asyncio.create_subprocess_exec(sys.executable, *command)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     try:
-        await asyncio.sleep(0.5)
+        assert process.stdout is not None
+        await process.stdout.readline()  # its imports take time on the core of the honest user
         yield
         if process.returncode is not None:
             raise SystemExit(f"the attack {name} ended by itself with {process.returncode}")
@@ -307,6 +308,7 @@ async def idle(count: int) -> bool:
 
 async def attack(name: str, url: str, app_id: int, secret_key: str) -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # the honest user, which has the same core, goes first
+    print("attacking", flush=True)
     await ATTACKS[name](Target(url, app_id, secret_key))
 
 

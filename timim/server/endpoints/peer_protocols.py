@@ -174,6 +174,8 @@ class PeerHttpProtocol(HttpToolsProtocol):
 class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
     """Websocket protocol of one connection."""
 
+    __slots__ = ("_counted_at", "_empty_frames", "_frames", "_next_turn", "_settings")  # the dict of uvicorn's class is full
+
     transport: PeerTransport
 
     def __init__(

@@ -16,7 +16,7 @@ from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
 CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
-SHARE_BYTES = 128 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
+SHARE_BYTES = 64 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
 
 
 class RequestLimits:

@@ -92,6 +92,40 @@ class Session:
         waiting: Count of all bytes that wait for the client; by default one without limits.
     """
 
+    __slots__ = (  # tens of thousands of sessions may be idle
+        "_expiry",
+        "_finished",
+        "_last_request",
+        "_now",
+        "_out",
+        "_out_bytes",
+        "_push_bytes",
+        "_push_limit_bytes",
+        "_pushes_written",
+        "_queue_bytes",
+        "_reply_bytes",
+        "_reply_limit",
+        "_reserved_bytes",
+        "_taken",
+        "_waiting",
+        "_wake",
+        "_written_pushes",
+        "_written_replies",
+        "client",
+        "close_code",
+        "closed_because",
+        "closing",
+        "drain_limit_s",
+        "kicked_platforms",
+        "login",
+        "number",
+        "refusal",
+        "sends_refused",
+        "started_at",
+        "tiny_id",
+        "user",
+    )
+
     def __init__(
         self,
         login: Login,
