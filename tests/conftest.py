@@ -113,16 +113,16 @@ def own_postgres(stoppable_postgres: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
-    """Return a function that creates an empty database and returns its URL."""
+    """Return a function that returns the URL of an empty database."""
     names: list[str] = []
 
-    def make() -> str:
-        names.append(f"t{uuid.uuid4().hex}")
-        return postgres.database(names[-1])
+    def lend() -> str:
+        names.append(postgres.lend())
+        return postgres.url(names[-1])
 
-    yield make
+    yield lend
     for name in names:
-        postgres.drop(name)
+        postgres.take_back(name)
 
 
 @pytest.fixture(scope="session")
