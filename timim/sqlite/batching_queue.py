@@ -64,8 +64,7 @@ class BatchingQueue(Generic[I, R]):
         self._queue_limit = queue_limit
         self._waiting: deque[tuple[I, OnDone[I, R]]] = deque()
         self._deferred: list[tuple[I, OnDone[I, R]]] = []
-        self._running = False
-        self._tasks: set[asyncio.Task[None]] = set()  # the running task, and tasks that have just ended
+        self._task: asyncio.Task[None] | None = None  # executes batches while items are queued
 
     def __len__(self) -> int:
         """Return the number of items that are queued or being executed."""
@@ -83,8 +82,7 @@ class BatchingQueue(Generic[I, R]):
             self._refuse(item, on_done)
             return
         self._waiting.append((item, on_done))
-        if not self._running:
-            self._start()
+        self._start()
 
     def defer(self, item: I, on_done: OnDone[I, R]) -> None:
         """Queue an item that waits for the next `flush()`; `on_done` is called as by `add()`."""
@@ -98,8 +96,7 @@ class BatchingQueue(Generic[I, R]):
         if self._deferred:
             self._waiting.extend(self._deferred)
             self._deferred.clear()
-            if not self._running:
-                self._start()
+            self._start()
 
     def submit(self, item: I) -> asyncio.Future[R]:
         """Add an item and return a future of its result. Cancelling the future does not cancel the execution."""
@@ -110,18 +107,16 @@ class BatchingQueue(Generic[I, R]):
     async def drain(self) -> None:
         """Wait until all items are executed, including deferred ones."""
         self.flush()
-        while self._running:
-            await asyncio.wait(self._tasks)
+        while self._task is not None and not self._task.done():
+            await asyncio.wait((self._task,))
 
     def _refuse(self, item: I, on_done: OnDone[I, R]) -> None:
         full = f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"
         _report([(item, on_done)], [StorageError(full)])
 
     def _start(self) -> None:
-        self._running = True
-        task = asyncio.create_task(self._execute_all(), name="timim batching queue")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self._task is None or self._task.done():  # done: the event loop that was closed has cancelled it before its start
+            self._task = asyncio.create_task(self._execute_all(), name="timim batching queue")
 
     async def _execute_all(self) -> None:
         try:
@@ -138,7 +133,7 @@ class BatchingQueue(Generic[I, R]):
                 _report([self._waiting.popleft()], [StorageError("the event loop was closed before the write")])
             raise
         finally:
-            self._running = False
+            self._task = None
 
 
 def _report(done: Sequence[tuple[I, OnDone[I, R]]], results: Sequence[R | Exception]) -> None:

@@ -66,9 +66,16 @@ class FairShares:
         """True while several users send."""
         return self._now() < self._contended_until
 
+    def try_enter(self, user: str) -> bool:
+        """Begin a request of the user, and return True; return False if it must wait. Call `leave` at its end."""
+        if self._is_over(user):
+            return False
+        self._counts[user] = self._counts.get(user, 0) + 1
+        return True
+
     async def enter(self, user: str) -> None:
-        """Wait until a request of the user may begin; call `leave` at its end."""
-        while self._is_over(user):
+        """Wait until a request of the user may begin, and begin it; call `leave` at its end."""
+        while not self.try_enter(user):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
@@ -79,7 +86,6 @@ class FairShares:
                     waiting.remove(turn)
                 if not waiting and self._waiting.get(user) is waiting:
                     del self._waiting[user]
-        self._counts[user] = self._counts.get(user, 0) + 1
 
     def leave(self, user: str) -> None:
         """Count off a request that has ended."""
