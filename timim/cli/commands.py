@@ -18,6 +18,7 @@ from . import (
     operator_messages,
     operator_users,
     server,
+    users,
     webhooks,
 )
 from .console import DEBUG
@@ -33,7 +34,8 @@ app.add_typer(chat.app)
 app.add_typer(history.app)
 app.add_typer(handled.app, name="handled")
 app.add_typer(server.app)
-app.add_typer(operator_users.app, name="users")
+users.app.add_typer(operator_users.app)
+app.add_typer(users.app, name="users")
 app.add_typer(groups.app, name="groups")
 app.add_typer(operator_messages.app, name="messages")
 app.add_typer(webhooks.app, name="webhooks")
