@@ -15,7 +15,9 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
-CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+APP_RATE_CODE = 60011
+CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
+RECENT_S = 0.1  # after a request of another user, a user's requests are together with it
 SHARE_BYTES = 64 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
 
 
@@ -49,6 +51,38 @@ class RequestLimits:
         return None
 
 
+class RestLimits:
+    """The rates of REST requests on this node: of each administrator, and of all together.
+
+    Args:
+        settings: The rates.
+        metrics: Counts the refused requests.
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, *, now: Callable[[], float]) -> None:
+        burst_s = settings.user_burst_s
+        self._own = UserRateLimiter(settings.rest_requests_per_s, settings.rest_requests_per_s * burst_s)
+        self._all = UserRateLimiter(settings.rest_app_requests_per_s, settings.rest_app_requests_per_s * burst_s)
+        self._refused = metrics.rate_limited
+        self._now = now
+
+    def charge(self, admin: str) -> None:
+        """Charge one request of an administrator.
+
+        Raises:
+            RateLimited: The administrator (60007) or the app (60011) is over its rate; `retry_after` is the time to wait.
+        """
+        now = self._now()
+        if wait_s := self._own.admit(admin, 1, now):
+            self._refused.labels("rest").inc()
+            raise rate_refusal(f"{admin!r} makes more REST requests than rest_requests_per_s allows", wait_s)
+        if wait_s := self._all.admit("", 1, now):
+            self._refused.labels("rest_app").inc()
+            info = "the administrators of the app make more REST requests than rest_app_requests_per_s allows"
+            raise rate_refusal(info, wait_s, code=APP_RATE_CODE)
+
+
 class FairShares:
     """The requests in progress by user. While several users send, each of them has at most `share` in progress.
 
@@ -65,7 +99,7 @@ class FairShares:
 
     @property
     def contended(self) -> bool:
-        """True while several users send."""
+        """True after a request of one user began while another user's was in progress, or shortly after it."""
         return self._now() < self._contended_until
 
     def try_enter(self, user: str, reply_bytes: int = 0) -> bool:
@@ -125,17 +159,15 @@ class FairShares:
                     break
 
     def _is_over(self, user: str, weight: int) -> bool:
-        now = self._now()
-        if user != self._last_user:
-            if now < self._last_at + CONTENDED_S:
-                self._contended_until = now + CONTENDED_S
-            self._last_user = user
-        self._last_at = now
-        count = self._counts.get(user, 0)
-        return now < self._contended_until and count > 0 and count + weight > self._share
+        counts, now = self._counts, self._now()
+        own = counts.get(user, 0)
+        if len(counts) > bool(own) or (user != self._last_user and now < self._last_at + RECENT_S):
+            self._contended_until = now + CONTENDED_S
+        self._last_user, self._last_at = user, now
+        return own > 0 and own + weight > self._share and now < self._contended_until
 
 
-def rate_refusal(why: str, wait_s: float) -> RateLimited:
+def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:
     """Return the error that refuses a request for `wait_s` seconds."""
     wait_s = round(wait_s, 3)
-    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=RATE_CODE, retry_after=wait_s)
+    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=code, retry_after=wait_s)
