@@ -24,9 +24,11 @@ from ...util.failpoints import failpoint
 from ...util.rare_log import RareLog
 from ..bus.base import Bus
 from ..content.downloads import Downloads
+from ..content.uploads import Uploads
 from ..integrations.service import Integrations
 from ..messaging.actions import ActionPoster
 from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
+from ..messaging.importer import MessageImporter
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
@@ -60,6 +62,7 @@ class Services:
     store: Store
     entities: EntityCache
     poster: MessagePoster
+    importer: MessageImporter
     history: HistoryReader
     changesets: ChangesetApplier
     actions: ActionPoster
@@ -67,9 +70,11 @@ class Services:
     bus: Bus
     fanout: Fanout
     revocations: Revocations
+    uploads: Uploads
     downloads: Downloads
     now: Callable[[], float]
     epoch: str = ""
+    app_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,11 @@ class HandlerRegistry:
         try:
             asked = decode_with(command, body)
             failpoint("after-decode")
-            reply: Reply = await run_current(context, partial(handler, context, asked))
+            reply: Reply
+            if context.services.entities.shared:
+                reply = await run_current(context, partial(handler, context, asked))
+            else:
+                reply = await handler(context, asked)
         except TimimError as exc:
             return error_reply(exc)
         except Exception:
@@ -210,9 +219,9 @@ async def run_current(context: RequestContext, work: Callable[[], Awaitable[T]])
     checked in the transaction that stores it, which raises StaleRead; then nothing was stored.
     """
     entities = context.services.entities
-    stale = StaleRead("other nodes keep changing the entities of this request")
     if not entities.shared:  # no other node changes the store
         return await work()
+    stale = StaleRead("other nodes keep changing the entities of this request")
     with CachedReads() as reads:
         for attempt in range(ATTEMPTS_LIMIT):
             if attempt:

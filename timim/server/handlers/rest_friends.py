@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
@@ -10,7 +11,7 @@ from ...errors import InvalidArgument, TimimError
 from ...ids import checked_user_id
 from ...protocol import friends as wire
 from ...protocol.codec import Body, Command, Door, Reply
-from ...protocol.numbers import Int
+from ...protocol.numbers import Int, at_most
 from ..social import friend_rules
 from ..social.changesets import Changeset
 from ..social.friend_rules import Person
@@ -29,7 +30,7 @@ class CheckRequest(Body):
     """Accounts whose relation to `From_Account` is asked for. CheckType ends with Single or Both."""
 
     account: str = msgspec.field(name="From_Account")
-    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    users: Annotated[list[str], at_most(CHECKED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
     type: str = msgspec.field(name="CheckType", default="")
 
 
@@ -60,7 +61,7 @@ class GetFriendsRequest(Body):
     """Friends of an account, and the tags that are asked for; all tags if there are none."""
 
     account: str = msgspec.field(name="From_Account")
-    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    users: Annotated[list[str], at_most(AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
     tags: list[str] = msgspec.field(name="TagList", default_factory=list)
 
 
@@ -102,7 +103,9 @@ class ImportFriendsRequest(Body):
     """Friends to add to the list of an account, without asking them."""
 
     account: str = msgspec.field(name="From_Account")
-    friends: list[ImportedFriend] = msgspec.field(name="AddFriendItem", default_factory=list)
+    friends: Annotated[list[ImportedFriend], at_most(CHECKED_AT_ONCE)] = msgspec.field(
+        name="AddFriendItem", default_factory=list
+    )
 
 
 CHECK_FRIENDS = Command("sns.friend_check", CheckRequest, CheckFriendsReply, doors=Door.REST)

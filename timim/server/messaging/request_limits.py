@@ -15,7 +15,8 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
-CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+APP_RATE_CODE = 60011
+CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
 
 
 class RequestLimits:
@@ -48,6 +49,38 @@ class RequestLimits:
         return None
 
 
+class RestLimits:
+    """The rates of REST requests on this node: of each administrator, and of all together.
+
+    Args:
+        settings: The rates.
+        metrics: Counts the refused requests.
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, *, now: Callable[[], float]) -> None:
+        burst_s = settings.user_burst_s
+        self._own = UserRateLimiter(settings.rest_requests_per_s, settings.rest_requests_per_s * burst_s)
+        self._all = UserRateLimiter(settings.rest_app_requests_per_s, settings.rest_app_requests_per_s * burst_s)
+        self._refused = metrics.rate_limited
+        self._now = now
+
+    def charge(self, admin: str) -> None:
+        """Charge one request of an administrator.
+
+        Raises:
+            RateLimited: The administrator (60007) or the app (60011) is over its rate; `retry_after` is the time to wait.
+        """
+        now = self._now()
+        if wait_s := self._own.admit(admin, 1, now):
+            self._refused.labels("rest").inc()
+            raise rate_refusal(f"{admin!r} makes more REST requests than rest_requests_per_s allows", wait_s)
+        if wait_s := self._all.admit("", 1, now):
+            self._refused.labels("rest_app").inc()
+            info = "the administrators of the app make more REST requests than rest_app_requests_per_s allows"
+            raise rate_refusal(info, wait_s, code=APP_RATE_CODE)
+
+
 class FairShares:
     """The requests in progress by user. While several users send, each of them has at most `share` in progress.
 
@@ -59,16 +92,23 @@ class FairShares:
         self._now = now
         self._counts: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._last_user, self._last_at, self._contended_until = "", 0.0, 0.0
+        self._contended_until = 0.0
 
     @property
     def contended(self) -> bool:
-        """True while several users send."""
+        """True after a request of one user began while another user's was in progress."""
         return self._now() < self._contended_until
 
+    def try_enter(self, user: str) -> bool:
+        """Begin a request of the user, and return True; return False if it must wait. Call `leave` at its end."""
+        if self._is_over(user):
+            return False
+        self._counts[user] = self._counts.get(user, 0) + 1
+        return True
+
     async def enter(self, user: str) -> None:
-        """Wait until a request of the user may begin; call `leave` at its end."""
-        while self._is_over(user):
+        """Wait until a request of the user may begin, and begin it; call `leave` at its end."""
+        while not self.try_enter(user):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
@@ -79,7 +119,6 @@ class FairShares:
                     waiting.remove(turn)
                 if not waiting and self._waiting.get(user) is waiting:
                     del self._waiting[user]
-        self._counts[user] = self._counts.get(user, 0) + 1
 
     def leave(self, user: str) -> None:
         """Count off a request that has ended."""
@@ -95,16 +134,14 @@ class FairShares:
                     break
 
     def _is_over(self, user: str) -> bool:
-        now = self._now()
-        if user != self._last_user:
-            if now < self._last_at + CONTENDED_S:
-                self._contended_until = now + CONTENDED_S
-            self._last_user = user
-        self._last_at = now
-        return now < self._contended_until and self._counts.get(user, 0) >= self._share
+        counts, now = self._counts, self._now()
+        own = counts.get(user, 0)
+        if len(counts) > bool(own):
+            self._contended_until = now + CONTENDED_S
+        return own >= self._share and now < self._contended_until
 
 
-def rate_refusal(why: str, wait_s: float) -> RateLimited:
+def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:
     """Return the error that refuses a request for `wait_s` seconds."""
     wait_s = round(wait_s, 3)
-    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=RATE_CODE, retry_after=wait_s)
+    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=code, retry_after=wait_s)

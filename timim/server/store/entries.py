@@ -25,7 +25,7 @@ def c2c_timeline(one: str, other: str) -> str:
 
     User ids contain no control characters, so the name is unambiguous.
     """
-    return "c2c\x1f" + "\x1f".join(sorted((one, other)))
+    return f"c2c\x1f{one}\x1f{other}" if one <= other else f"c2c\x1f{other}\x1f{one}"
 
 
 def group_timeline(group_id: str) -> str:
@@ -93,6 +93,12 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
     window_s: int = 0  # time after which `msg_key` names another message; 0 for never
     callbacks: tuple[NewCallback, ...] = ()  # that are stored with the entry
+    imported: bool = False  # keeps its time, or is refused; its `msg_key` names it for all senders of the timeline
+
+    @property
+    def key_sender(self) -> str:
+        """The sender for whom `msg_key` is unique; "" is no sender."""
+        return "" if self.imported else self.sender
 
     @property
     def has_requests(self) -> bool:

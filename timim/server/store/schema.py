@@ -132,8 +132,18 @@ CREATE TABLE callbacks(id INTEGER PRIMARY KEY, lane TEXT NOT NULL, command TEXT 
 CREATE INDEX callbacks_lane ON callbacks(dead, lane, id);
 """
 
+# `deleted` is 1 for a deleted account, and 2 for one that was created again. An administrator's mutes end at times in seconds.
+# `reset_version` is the `settings_version` at which an administrator set the read seq back.
+_SCHEMA_12 = """
+ALTER TABLE accounts ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN muted_c2c INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN muted_groups INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN reset_version INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX blacklist_peer ON blacklist(peer, owner);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
-STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11)
+STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
 VERSION = len(STEPS)
 
 
