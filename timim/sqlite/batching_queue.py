@@ -64,7 +64,8 @@ class BatchingQueue(Generic[I, R]):
         self._queue_limit = queue_limit
         self._waiting: deque[tuple[I, OnDone[I, R]]] = deque()
         self._deferred: list[tuple[I, OnDone[I, R]]] = []
-        self._task: asyncio.Task[None] | None = None  # executes batches while items are queued
+        # executes batches while items are queued; done if the end of an event loop has cancelled it before its first step
+        self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return the number of items that are queued or being executed."""
@@ -82,7 +83,8 @@ class BatchingQueue(Generic[I, R]):
             self._refuse(item, on_done)
             return
         self._waiting.append((item, on_done))
-        self._start()
+        if self._task is None or self._task.done():
+            self._start()
 
     def defer(self, item: I, on_done: OnDone[I, R]) -> None:
         """Queue an item that waits for the next `flush()`; `on_done` is called as by `add()`."""
@@ -96,7 +98,8 @@ class BatchingQueue(Generic[I, R]):
         if self._deferred:
             self._waiting.extend(self._deferred)
             self._deferred.clear()
-            self._start()
+            if self._task is None or self._task.done():
+                self._start()
 
     def submit(self, item: I) -> asyncio.Future[R]:
         """Add an item and return a future of its result. Cancelling the future does not cancel the execution."""
@@ -115,8 +118,7 @@ class BatchingQueue(Generic[I, R]):
         _report([(item, on_done)], [StorageError(full)])
 
     def _start(self) -> None:
-        if self._task is None or self._task.done():  # done: the event loop that was closed has cancelled it before its start
-            self._task = asyncio.create_task(self._execute_all(), name="timim batching queue")
+        self._task = asyncio.create_task(self._execute_all(), name="timim batching queue")
 
     async def _execute_all(self) -> None:
         try:

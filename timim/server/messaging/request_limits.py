@@ -16,7 +16,7 @@ from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
 APP_RATE_CODE = 60011
-CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
 
 
 class RequestLimits:
@@ -92,11 +92,11 @@ class FairShares:
         self._now = now
         self._counts: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._last_user, self._last_at, self._contended_until = "", 0.0, 0.0
+        self._contended_until = 0.0
 
     @property
     def contended(self) -> bool:
-        """True while several users send."""
+        """True after a request of one user began while another user's was in progress."""
         return self._now() < self._contended_until
 
     def try_enter(self, user: str) -> bool:
@@ -134,13 +134,11 @@ class FairShares:
                     break
 
     def _is_over(self, user: str) -> bool:
-        now = self._now()
-        if user != self._last_user:
-            if now < self._last_at + CONTENDED_S:
-                self._contended_until = now + CONTENDED_S
-            self._last_user = user
-        self._last_at = now
-        return now < self._contended_until and self._counts.get(user, 0) >= self._share
+        counts, now = self._counts, self._now()
+        own = counts.get(user, 0)
+        if len(counts) > bool(own):
+            self._contended_until = now + CONTENDED_S
+        return own >= self._share and now < self._contended_until
 
 
 def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:
