@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from . import session
-from .entries import EntryAction, EntryPayload, MessageActionKind
+from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
+from .reactions import SHOWN_USERS, summary_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,8 +64,29 @@ def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int,
             return recall_event(target, seq=seq, time=time, recaller=actor)
         case MessageActionKind.EDIT:
             return edit_event(target, seq=seq, time=time)
+        case MessageActionKind.REACT:
+            return reaction_event(act, target)
         case _:
             return None
+
+
+def reaction_event(act: EntryAction, target: EntryPayload) -> msgspec.Raw:
+    """Return the event that the users of a reaction to a message have changed."""
+    now = next((one for one in act.reactions if one.reaction == act.reaction), Reaction(reaction=act.reaction))
+    notice = message_name(target) | {"MsgReactionSummary": [summary_of(now, SHOWN_USERS)]}
+    return _raw({"Event": session.EVENT_MESSAGE_ACTION, "MsgReactionNotifyList": [notice]})
+
+
+def own_reaction_event(act: EntryAction, target: EntryPayload) -> msgspec.Raw:
+    """Return the event that this account has added or removed a reaction on another device."""
+    notice = message_name(target) | {"Reaction": act.reaction, "OperateType": 2 if act.removed else 1}
+    return _raw({"Event": session.EVENT_MESSAGE_ACTION, "MsgReactionNotify": notice})
+
+
+def message_name(target: EntryPayload) -> dict[str, Any]:
+    """Return the name of a message in events of reactions: the numbers from which the web client makes its id."""
+    name = {"TinyId": target.tiny_id, "MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    return {"GroupMsgInfo" if target.to_group_id else "C2CMsgInfo": name}
 
 
 def peer_read_event(peer: str, time: int) -> msgspec.Raw:
