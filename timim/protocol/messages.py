@@ -141,11 +141,12 @@ class RoamC2CReply(RangeReply):
 
 
 class RoamGroupRequest(Body):
-    """A query for group history: ReqMsgNumber messages up to and including ReqMsgSeq, or the newest of `TimelineRange`."""
+    """A query for group history: ReqMsgNumber messages up to ReqMsgSeq, or some by seq, or the newest of `TimelineRange`."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="ReqMsgSeq", default=0)
     number: Int = msgspec.field(name="ReqMsgNumber", default=20)
+    seqs: list[Int] = msgspec.field(name="ReqMsgSeqList", default_factory=list)  # up to 20
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     until: Int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 

@@ -75,6 +75,8 @@ EVENT_READ = 10001  # timim extension: event numbers that other clients ignore
 EVENT_MESSAGE_ACTION = 10002
 EVENT_RECEIPT = 10003
 EVENT_CONVERSATION_SETTINGS = 10004
+EVENT_GROUP_STATE = 10006  # see group_state.py
+EVENT_FOLLOW = 10007  # see follows.py
 EVENT_FOREIGN = 10005  # between nodes only: an event for clients other than timim's
 SUB_KICKED = 96
 
@@ -98,6 +100,8 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     actions: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
     settings: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
+    group_states: list[msgspec.Raw] = msgspec.field(name="TimelineGroupStates", default_factory=list)
+    follows: list[msgspec.Raw] = msgspec.field(name="TimelineFollows", default_factory=list)
     notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)  # see tencent_events.py
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: Int = msgspec.field(name="SubMsgType", default=0)
@@ -116,6 +120,8 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
             EVENT_MESSAGE_ACTION: self.actions,
             EVENT_RECEIPT: self.receipts,
             EVENT_CONVERSATION_SETTINGS: self.settings,
+            EVENT_GROUP_STATE: self.group_states,
+            EVENT_FOLLOW: self.follows,
         }
         return others.get(self.event, self.profiles)
 

@@ -84,10 +84,14 @@ const make = {
   face: (to) => chat.createFaceMessage(to),
   location: (to) => chat.createLocationMessage(to),
 };
+const heard = Object.fromEntries(Object.values(TencentCloudChat.TSignaling).filter((event) => typeof event === "string").map((event) => [event, ({ data }) => say({ event, data: plain(data) })]));
 const todo = {
+  signals: async () => { for (const [event, hear] of Object.entries(heard)) chat.addSignalingListener(event, hear); },
+  noSignals: async () => { for (const [event, hear] of Object.entries(heard)) chat.removeSignalingListener(event, hear); },
   call: async ({ method, args }) => {
     const result = await chat[method](...args.map(revive));
-    return { result: plain(result?.code === 0 && "data" in result ? result.data : result) };
+    const data = plain(result?.code === 0 && "data" in result ? result.data : result);
+    return { result: result?.inviteID === undefined ? data : { ...data, inviteID: result.inviteID } };
   },
   login: ({ userID, userSig }) => chat.login({ userID, userSig }),
   logout: () => chat.logout(),

@@ -30,7 +30,7 @@ async def _react(context: RequestContext, key: ConversationKey, seq: int, reacti
 
 async def _reactions(context: RequestContext, key: ConversationKey, seq: int) -> Sequence[Reaction]:
     """Return the reactions to a message that the caller may see."""
-    payload = await context.services.history.message(context.user, key, seq)
+    payload, _ = await context.services.history.message(context.user, key, seq)
     return payload.state.reactions if isinstance(payload.state, EntryState) else ()
 
 

@@ -82,8 +82,8 @@ class HistoryReader:
         page = await self._store.timelines.page(timeline, max(first, floor), last, limit)
         return self._rendered(page, user, group=group, floor=floor, plain=plain)
 
-    async def message(self, user: str, key: ConversationKey, seq: int) -> EntryPayload:
-        """Return a message that a user may see.
+    async def message(self, user: str, key: ConversationKey, seq: int) -> tuple[EntryPayload, int]:
+        """Return a message that a user may see, and its time.
 
         Raises:
             UnknownMessage: There is none with this seq (10030).
@@ -96,7 +96,7 @@ class HistoryReader:
         found = await self._store.timelines.entry(timeline_of(user, key), seq) if floor <= seq < 1 << 63 else None
         if found is None or found.kind == ACTION or (group and is_hidden(found, user)):
             raise UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
-        return decode_payload(found.tail)
+        return decode_payload(found.tail), found.time
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""

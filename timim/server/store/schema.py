@@ -132,8 +132,16 @@ CREATE TABLE callbacks(id INTEGER PRIMARY KEY, lane TEXT NOT NULL, command TEXT 
 CREATE INDEX callbacks_lane ON callbacks(dead, lane, id);
 """
 
+# `follows_followed` finds the followers of a user.
+_SCHEMA_13 = """
+CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY(follower, followed)) WITHOUT ROWID;
+CREATE INDEX follows_followed ON follows(followed, follower);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11)
+STEPS += (_SCHEMA_13,)
 VERSION = len(STEPS)
 
 
