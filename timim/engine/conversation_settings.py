@@ -82,9 +82,18 @@ class ConversationSettings:
         self._dispatcher.deliver_event(SettingRefused(change.key, change.setting, error))
 
     async def apply_read_notice(self, notice: session.ReadNotice) -> None:
-        """Apply a read position that another device of this account set."""
+        """Apply a read position that another device of this account, or an administrator, set."""
         count = ServerUnreadCount(notice.unread, notice.mentioned, notice.unread_seq, notice.read_seq)
-        await self._set_read(Address(notice.peer, notice.group_id, notice.system).key, notice.read_seq, count)
+        key = Address(notice.peer, notice.group_id, notice.system).key
+        if not notice.reset:
+            await self._set_read(key, notice.read_seq, count)
+            return
+        unread = await self._store.conversations.reset_read(key, count)
+        if unread is not None:
+            self._conversations.apply_read(key, notice.read_seq, unread.counts)
+            self._conversations.apply_unread(key, notice.read_seq, unread.counts)
+            if not unread.exact:
+                await self.count_unread([key])
 
     async def apply_receipt(self, notice: ReceiptNotice) -> None:
         """Apply a receipt: others have read messages of this account."""

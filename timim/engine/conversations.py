@@ -167,6 +167,8 @@ class ConversationIndex:
             self._set_peer_read(state, result.peer_read_seq)
         if result.read_seq:
             self.live.change_all(result.key, mark_read(result.read_seq))
+        if result.unread_from is not None:
+            self.live.change_all(result.key, mark_unread(result.unread_from))
         return list(_events_of(result))
 
     def apply_read(self, key: ConversationKey, seq: int, unread: UnreadCounts) -> None:
@@ -176,7 +178,7 @@ class ConversationIndex:
         self.live.change_all(key, mark_read(seq))
 
     def apply_unread(self, key: ConversationKey, read_seq: int, unread: UnreadCounts) -> None:
-        """Set this account's read position back, because the server refused a higher one."""
+        """Set this account's read position back, because the server refused a higher one, or an administrator set it."""
         state = self.get(key)
         state.set_unread(unread)
         self.live.change_all(key, mark_unread(read_seq))

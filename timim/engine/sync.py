@@ -321,6 +321,7 @@ class Sync:
             delivered_seq=delivered_seq,
             last_seq=contact.last_seq,
             read_seq=contact.read_seq,
+            reset_version=contact.read_reset,
             first_visible_seq=contact.first_visible_seq,
             actions_seq=delivered_seq,
             user_id=self._user_id,

@@ -76,6 +76,23 @@ class ConversationTable:
 
     # writing
 
+    async def reset_read(self, key: ConversationKey, count: ServerUnreadCount) -> UnreadState | None:
+        """Take a read seq that an administrator set at the server, which may be lower than the stored one.
+
+        Return the unread counts, or None if this device has a read seq that it has not sent yet, which is kept.
+
+        Args:
+            key: The conversation.
+            count: The read seq, with the server's count of the messages above it.
+        """
+
+        def write(connection: sqlite3.Connection) -> UnreadState | None:
+            timeline_state.ensure(connection, key)
+            done = pending_changes.reset_read_seq(connection, key, count)
+            return unread.state_of(connection, key) if done else None
+
+        return await self._file.write(write)
+
     async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadState:
         """Set the read seq, unless the stored one is higher, and return the unread counts.
 

@@ -18,7 +18,7 @@ from .file import StoreFile
 from .types import ConversationFlags
 from .unread import ServerUnreadCount, UnreadState
 
-__all__ = ["PendingChange", "PendingChangeTable", "raise_server_read_seq", "set_flags"]
+__all__ = ["PendingChange", "PendingChangeTable", "raise_server_read_seq", "reset_read_seq", "set_flags"]
 
 _COLUMNS = {
     ConversationSetting.PINNED: "pinned",
@@ -173,6 +173,30 @@ def raise_server_read_seq(connection: sqlite3.Connection, key: ConversationKey, 
     """Note the read seq of the server beside one that the server has not accepted yet."""
     sql = f"UPDATE pending_changes SET server_value=max(server_value, ?){_THIS}"
     connection.execute(sql, (seq, *key, ConversationSetting.READ.value))
+
+
+def reset_read_seq(
+    connection: sqlite3.Connection, key: ConversationKey, count: ServerUnreadCount, *, version: int = 1 << 62
+) -> bool:
+    """Take the read seq of the server, which an administrator set, unless this device has a later one to send.
+
+    Args:
+        connection: The local store.
+        key: The conversation.
+        count: The read seq, with the server's count of the messages above it.
+        version: The settings version at which the read seq was set; one that this device knows changes nothing.
+
+    Returns:
+        True if the read seq of the server was stored.
+    """
+    sql = (
+        "UPDATE conversations SET read_seq=?, base_unread=?, base_mentioned=?, base_seq=?, base_after=?"
+        " WHERE type=? AND peer=? AND settings_version<?"
+        f" AND NOT EXISTS (SELECT 1 FROM pending_changes{_THIS})"
+    )
+    values = (count.after, count.unread, count.mentioned, count.seq, count.after)
+    done = connection.execute(sql, (*values, *key, version, *key, ConversationSetting.READ.value))
+    return done.rowcount == 1
 
 
 def _select(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[PendingChange]:

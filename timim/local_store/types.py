@@ -67,6 +67,7 @@ class IngestBatch:
     last_seq: int = 0
     last_time: int = 0
     read_seq: int = 0
+    reset_version: int = 0  # settings version at which the server's read seq was set back
     first_visible_seq: int = 0
     actions: Sequence[IncomingAction] = ()
     actions_seq: int = 0
@@ -91,6 +92,7 @@ class IngestResult:
         exact: False if rows are missing that only the server can count.
         fetched: The last message of the conversation, if a query fetched it.
         read_seq: The seq up to which this account has read, if the batch raised it, else 0.
+        unread_from: The seq after which messages are unread again, because an administrator set the read seq back, or None.
         changed: Further messages whose state has changed.
     """
 
@@ -107,6 +109,7 @@ class IngestResult:
     fetched: Message | None = None
     read_seq: int = 0
     changed: list[Message] = field(default_factory=list)
+    unread_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

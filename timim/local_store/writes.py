@@ -21,7 +21,7 @@ from . import bulk_insert, handling, message_actions, unread
 from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
-from .pending_changes import raise_server_read_seq, set_flags
+from .pending_changes import raise_server_read_seq, reset_read_seq, set_flags
 from .timeline_state import TimelineState
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow, Outgoing
 from .unread import NO_LAST, UnreadCounts
@@ -179,6 +179,10 @@ def ingest_all(
 def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     """Store a batch of messages, and the intervals that it covers."""
     key, live = batch.key, batch.live
+    was_reset = bool(batch.reset_version) and batch.count is not None
+    if was_reset:
+        assert batch.count is not None
+        was_reset = reset_read_seq(connection, key, batch.count, version=batch.reset_version)
     known = TimelineState.read(connection, key)
     stored_up_to = known.coverage.last
     known.cover(*batch.covered, last_seq=batch.last_seq)
@@ -230,6 +234,7 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
         shown,
         read_seq,
         [_read_message(connection, local_id) for local_id in rows.changed],
+        batch.read_seq if was_reset else None,
     )
 
 
@@ -259,8 +264,9 @@ def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: Timel
                 rows.recount = True  # it may have been counted when it was fetched
         elif not live:
             rows.fetched.add(local_id)
-        elif not (item.expired or (item.is_self and _was_deleted(connection, key, item.seq))):
-            rows.new.append(new_message(key, item, local_id, known.read_through))
+        elif not (item.is_self and _was_deleted(connection, key, item.seq)):
+            if not item.expired:
+                rows.new.append(new_message(key, item, local_id, known.read_through))
             if item.seq > stored_up_to and not item.quiet & NO_LAST:
                 known.raise_last(item.timestamp, local_id)
         if item.calls:

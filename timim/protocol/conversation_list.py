@@ -55,6 +55,8 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     muted: Int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
     settings_version: Int = msgspec.field(name="TimelineSettingsVersion", default=0)  # of pinned, muted and draft
+    # TimelineSettingsVersion at which an administrator set the read seq back the last time
+    read_reset: Int = msgspec.field(name="TimelineReadReset", default=0)
     # fields that Tencent's web client expects when TimelineMessages was not requested
     msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
     msg_random: Int = msgspec.field(name="MsgRandom", default=0)

@@ -186,9 +186,9 @@ def render_online(payload: bytes, *, time: int, group: bool) -> msgspec.Raw:
     return msgspec.Raw(b'{"MsgTimeStamp":%d,%b,%b' % (time, mark, payload))
 
 
-def render_expired(payload: bytes, *, seq: int, time: int) -> msgspec.Raw:
-    """Render a C2C entry whose `MsgLifeTime` is over."""
-    return render_entry(b'"TimelineExpired":1,' + payload, seq=seq, time=time, group=False)
+def render_expired(payload: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
+    """Render an entry whose `MsgLifeTime` is over."""
+    return render_entry(b'"TimelineExpired":1,' + payload, seq=seq, time=time, group=group)
 
 
 class _MessageName(msgspec.Struct, gc=False):

@@ -139,6 +139,7 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     unread: Int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: Int = msgspec.field(name="TimelineMentioned", default=0)
     unread_seq: Int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
+    reset: Int = msgspec.field(name="TimelineReadReset", default=0)  # 1: an administrator set it; it may be lower than before
 
 
 class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -47,6 +47,7 @@ from .integrations.service import Integrations
 from .messaging.actions import ActionLimits, ActionPoster
 from .messaging.admission import Admission, MessageRules
 from .messaging.history import HistoryReader
+from .messaging.importer import MessageImporter
 from .messaging.posting import MessagePoster
 from .messaging.rate_limiter import GroupRateLimiter
 from .messaging.request_limits import FairShares, RequestLimits
@@ -198,9 +199,9 @@ class Server:
         parts.push_async_callback(integrations.close)
         await integrations.open()
         blobs = await asyncio.to_thread(BlobStore.from_settings, settings)
-        services = await self._services(store, bus, entities, integrations, blobs, metrics, revocations)
-        parts.push_async_callback(lambda: services.changesets.drain(self._drain_left_s()))
         uploads = Uploads(store.media, blobs, settings, now=self._now)
+        services = await self._services(store, bus, entities, integrations, blobs, uploads, metrics, revocations)
+        parts.push_async_callback(lambda: services.changesets.drain(self._drain_left_s()))
         sweep = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
         parts.push_async_callback(_cancel, sweep)
         parts.push_async_callback(device_slots.close)
@@ -263,6 +264,7 @@ class Server:
         entities: EntityCache,
         integrations: Integrations,
         blobs: BlobStore,
+        uploads: Uploads,
         metrics: Metrics,
         revocations: Revocations,
     ) -> Services:
@@ -286,6 +288,7 @@ class Server:
             store=store,
             entities=entities,
             poster=MessagePoster(store, bus, entities, rules, integrations, metrics, now=now),
+            importer=MessageImporter(store, bus, entities, rules.validator, integrations, now=now),
             history=HistoryReader(store, entities, now=now),
             changesets=ChangesetApplier(bus, entities, integrations.outbox, now=now, members_limit=settings.group_members),
             actions=ActionPoster(store, bus, entities, rules, integrations.outbox, now=now, limits=limits),
@@ -293,6 +296,7 @@ class Server:
             bus=bus,
             fanout=self._fanout,
             revocations=revocations,
+            uploads=uploads,
             downloads=Downloads(
                 store.media,
                 blobs,
@@ -303,6 +307,7 @@ class Server:
             ),
             now=now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
+            app_id=self.app_id,
         )
 
     @property

@@ -99,7 +99,9 @@ async def test_an_expired_or_revoked_signature_is_refused(shared_server: Running
         assert (await robot.call("profile/portrait_get", {}, usersig=before))["ErrorCode"] == 70052
 
 
-@pytest.mark.parametrize("command", ["openim/getmsg", "timeline/react", "openim/importmsg", "a", "a/b/c", "openim.sendmsg/x"])
+@pytest.mark.parametrize(
+    "command", ["openim/getmsg", "timeline/react", "openim/modify_c2c_msg", "a", "a/b/c", "openim.sendmsg/x"]
+)
 async def test_a_command_that_rest_does_not_have_is_refused(rest: RestClient, command: str) -> None:
     reply = await rest.call(command, {})
     assert reply["ErrorCode"] == 60009

@@ -75,6 +75,7 @@ def _item(user: str, contact: UserConversation, unread: Unread) -> wire.Conversa
         muted=int(contact.muted),
         draft=contact.draft,
         settings_version=contact.settings_version,
+        read_reset=contact.reset_version,
     )
     if group:
         item.group_id = names[0]

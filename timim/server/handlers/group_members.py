@@ -14,7 +14,8 @@ from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import StoredAccount, StoredGroup
 from .before import before_inviting, before_joining
-from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of, require_unblocked
+from .group_fields import CUSTOM_LIMIT, bad, fields_of
+from .groups import MEMBERS_AT_ONCE, actor_of, require_unblocked
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import msgspec
 
 from ...errors import Blacklisted, InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
-from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
+from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import groups as wire
 from ...protocol import messages, tencent_events
 from ...protocol.codec import Reply
@@ -22,10 +21,7 @@ from ..messaging.validation import OutgoingMessage
 from ..social import group_rules
 from ..social.group_permissions import (
     ADMIN,
-    BY_APPROVAL,
     CLOSED,
-    FREE,
-    JOINING_FIXED,
     KINDS,
     MEMBER,
     OWNER,
@@ -37,21 +33,17 @@ from ..social.group_rules import Actor, merged
 from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
 from .before import before_creating
 from .c2c import require_numbered, sender_of
+from .group_fields import CUSTOM_LIMIT, bad, checked_joining, checked_name, checked_text, fields_of, new_group
 from .group_state import publish
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-NAME_LIMIT_BYTES = 30
-TEXT_LIMITS_BYTES = {"introduction": 240, "notification": 300, "face_url": 500}
 CHOSEN_AT_ONCE = 20  # messages
 MEMBERS_AT_ONCE = 100
 INFOS_AT_ONCE = 50
-CUSTOM_LIMIT = 20
 ATTRIBUTES_LIMIT = 16
-KEY_LIMIT_BYTES = 32
-VALUE_LIMIT_BYTES = 4000
 PRIORITIES = ("High", "Normal", "Low", "Lowest")
 
 
@@ -70,47 +62,12 @@ async def require_unblocked(context: RequestContext, user: str) -> None:
         raise Blacklisted(f"{context.user!r} is on the blacklist of {user!r}, and cannot add this user to a group")
 
 
-def bad(text: str, code: int = 10004) -> InvalidArgument:
-    """Return the error of an invalid parameter, with Tencent's code for groups."""
-    return InvalidArgument(text, code=code)
-
-
-def fields_of(fields: Iterable[wire.CustomField]) -> dict[str, str]:
-    """Return custom fields as a dictionary.
+def check_creation(context: RequestContext, body: wire.CreateGroupRequest) -> None:
+    """Check the type, the id and the limits of a group that is to be created.
 
     Raises:
-        InvalidArgument: A key or a value is too long, or a key is empty.
+        InvalidArgument: One of them is invalid (10004, 10015, 10037).
     """
-    found = {field.key: field.value for field in fields}
-    for key, value in found.items():
-        if not 0 < len(key.encode()) <= KEY_LIMIT_BYTES or len(value.encode()) > VALUE_LIMIT_BYTES:
-            raise bad(f"field {key[:40]!r}: Key must be 1 to {KEY_LIMIT_BYTES} bytes long, Value at most {VALUE_LIMIT_BYTES}")
-    return found
-
-
-def _name(name: str) -> str:
-    if not 0 < len(name.encode()) <= NAME_LIMIT_BYTES:
-        raise bad(f"Name must be 1 to {NAME_LIMIT_BYTES} bytes long, not {len(name.encode())}")
-    return name
-
-
-def _text(field: str, text: str) -> str:
-    if (size := len(text.encode())) > TEXT_LIMITS_BYTES[field]:
-        raise bad(f"{field} is {size} bytes long; the limit is {TEXT_LIMITS_BYTES[field]}")
-    return text
-
-
-def _joining(type: str, option: str) -> str:
-    if option and option not in (FREE, BY_APPROVAL, CLOSED):
-        raise bad(f"ApplyJoinOption must be one of {FREE}, {BY_APPROVAL}, {CLOSED}, not {option!r}")
-    if option and KINDS[type] in JOINING_FIXED:
-        raise bad(f"ApplyJoinOption is fixed for a {type} group; leave it out")
-    return option
-
-
-@HANDLERS.serve(wire.CREATE_GROUP)
-async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire.CreateGroupReply:
-    """Create a group."""
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
@@ -120,7 +77,13 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     limit = context.services.settings.group_members
     if not 0 <= body.max_members <= limit:
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
-    fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
+
+
+@HANDLERS.serve(wire.CREATE_GROUP)
+async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire.CreateGroupReply:
+    """Create a group."""
+    check_creation(context, body)
+    limit = context.services.settings.group_members
     owner = body.owner if context.admin else context.user
     await before_creating(context, body, owner)
     actor = await actor_of(context)
@@ -143,29 +106,12 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
             members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
         raise LimitReached(f"the group would have {len(members)} members; its limit is {body.max_members or limit}", code=10014)
-    try:
-        group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
-    except InvalidArgument as exc:
-        raise bad(exc.info, code=10015) from exc
-    group = StoredGroup(
-        group_id,
-        body.type,
-        _name(body.name),
-        owner,
-        actor.now,
-        members,
-        introduction=_text("introduction", body.introduction),
-        notification=_text("notification", body.notification),
-        face_url=_text("face_url", body.face_url),
-        apply_option="" if fixed else _joining(body.type, body.apply_option),
-        max_members=body.max_members,
-        custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
-    )
+    group = new_group(context, body, owner, members, created=actor.now)
     await context.services.changesets.apply(group_rules.created(actor, group))
     if asked:
-        group = await context.services.entities.group(group_id)
+        group = await context.services.entities.group(group.group_id)
         await context.services.changesets.apply(group_rules.asked(actor, group, asked))
-    return wire.CreateGroupReply(group_id=group_id, type=body.type)
+    return wire.CreateGroupReply(group_id=group.group_id, type=body.type)
 
 
 @HANDLERS.serve(wire.GET_GROUP_INFO, paged=True)
@@ -226,20 +172,20 @@ async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Repl
         name=body.name, introduction=body.introduction, notification=body.notification, face_url=body.face_url
     )
     if not isinstance(body.name, msgspec.UnsetType):
-        after = replace(after, name=_name(body.name))
+        after = replace(after, name=checked_name(body.name))
     if not isinstance(body.introduction, msgspec.UnsetType):
-        after = replace(after, introduction=_text("introduction", body.introduction))
+        after = replace(after, introduction=checked_text("introduction", body.introduction))
     if not isinstance(body.notification, msgspec.UnsetType):
-        after = replace(after, notification=_text("notification", body.notification))
+        after = replace(after, notification=checked_text("notification", body.notification))
     if not isinstance(body.face_url, msgspec.UnsetType):
-        after = replace(after, face_url=_text("face_url", body.face_url))
+        after = replace(after, face_url=checked_text("face_url", body.face_url))
     if not isinstance(body.max_members, msgspec.UnsetType):
         if not 0 < body.max_members <= context.services.settings.group_members:
             raise bad(f"MaxMemberNum must be 1 to {context.services.settings.group_members}, not {body.max_members}")
         after = replace(after, max_members=body.max_members)
     if not isinstance(body.apply_option, msgspec.UnsetType):
         news.join_option = body.apply_option
-        after = replace(after, apply_option=_joining(group.type, body.apply_option))
+        after = replace(after, apply_option=checked_joining(group.type, body.apply_option))
     if custom:
         news.custom = merged(group.custom, custom, CUSTOM_LIMIT, "custom fields")
         after = replace(after, custom=news.custom)

@@ -24,9 +24,11 @@ from ...util.failpoints import failpoint
 from ...util.rare_log import RareLog
 from ..bus.base import Bus
 from ..content.downloads import Downloads
+from ..content.uploads import Uploads
 from ..integrations.service import Integrations
 from ..messaging.actions import ActionPoster
 from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
+from ..messaging.importer import MessageImporter
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
@@ -60,6 +62,7 @@ class Services:
     store: Store
     entities: EntityCache
     poster: MessagePoster
+    importer: MessageImporter
     history: HistoryReader
     changesets: ChangesetApplier
     actions: ActionPoster
@@ -67,9 +70,11 @@ class Services:
     bus: Bus
     fanout: Fanout
     revocations: Revocations
+    uploads: Uploads
     downloads: Downloads
     now: Callable[[], float]
     epoch: str = ""
+    app_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

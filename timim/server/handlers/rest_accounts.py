@@ -137,7 +137,7 @@ async def import_account(context: RequestContext, body: ImportAccountRequest) ->
 async def import_accounts(context: RequestContext, body: ImportAccountsRequest) -> ImportAccountsReply:
     """Create accounts. An account that cannot be created is named in the reply."""
     items = [*(ImportAccountRequest(user=user) for user in body.accounts), *body.items]
-    _check_count(len(items), "accounts")
+    check_account_count(len(items), "accounts")
     reply = ImportAccountsReply()
     for item in items:
         try:
@@ -152,7 +152,7 @@ async def import_accounts(context: RequestContext, body: ImportAccountsRequest) 
 @HANDLERS.serve(CHECK_ACCOUNTS)
 async def check_accounts(context: RequestContext, body: CheckAccountsRequest) -> CheckAccountsReply:
     """Report which accounts exist."""
-    _check_count(len(body.items), "CheckItem")
+    check_account_count(len(body.items), "CheckItem")
     reply = CheckAccountsReply()
     for item in body.items:
         status = "Imported" if await _exists(context, item.user) else "NotImported"
@@ -198,7 +198,12 @@ def _account_id(user: str) -> str:
         raise InvalidArgument(exc.info, code=PARAMETERS) from exc
 
 
-def _check_count(count: int, name: str) -> None:
+def check_account_count(count: int, name: str) -> None:
+    """Check the number of accounts in a list of a request.
+
+    Raises:
+        InvalidArgument: There are none (70402) or too many (70398).
+    """
     if not count:
         raise InvalidArgument(f"{name} is empty; name at least one account", code=PARAMETERS)
     if count > ACCOUNTS_AT_ONCE:

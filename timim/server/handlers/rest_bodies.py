@@ -13,7 +13,15 @@ from ...protocol.codec import GROUPS, Body, Command, Reply, decode, encode
 from ...protocol.raw_json import check_utf8
 
 UNPARSABLE_GROUP_BODY = 10011
-_BODY_CODES = {"openim": 90001, "sns": 30001, "profile": 40001, "recentcontact": 50002, "im_open_login_svc": 70402}
+_BODY_CODES = {
+    "openim": 90001,
+    "openconfigsvr": 90001,
+    "open_msg_svc": 1001,
+    "sns": 30001,
+    "profile": 40001,
+    "recentcontact": 50002,
+    "im_open_login_svc": 70402,
+}
 _GROUP_BODY_CODE = 10004  # also of the services beside `group_open_http_svc`
 _MESSAGE_FIELD_CODES = {
     "MsgBody": 90002,

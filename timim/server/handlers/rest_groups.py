@@ -19,8 +19,9 @@ from ..social.changesets import Changeset, group_notice
 from ..social.group_permissions import KINDS, OWNER, STRANGER, Permission, is_allowed, role_of
 from ..social.group_rules import MemberChange
 from ..store.base import StoredEntry, group_timeline
+from .group_fields import bad
 from .group_members import MUTE_LIMIT_S
-from .groups import PRIORITIES, actor_of, bad
+from .groups import PRIORITIES, actor_of
 from .registry import HandlerRegistry, RequestContext, run_current
 
 HANDLERS = HandlerRegistry()

@@ -8,10 +8,13 @@ import msgspec
 
 from ...errors import InvalidArgument, UnknownMessage, UnknownUser
 from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
-from ...protocol.codec import Body, Command, Door, Reply
+from ...protocol import session, tencent_events
+from ...protocol.codec import Body, Command, Door, Reply, encode
 from ...protocol.entries import EntryState, MessageActionKind, decode_payload
 from ...protocol.numbers import Int
+from ..bus.base import Event
 from ..messaging.actions import ActionRequest
+from ..social.group_permissions import KINDS
 from ..store.base import c2c_timeline, group_timeline
 from .read_receipts import mark_read
 from .registry import HandlerRegistry, RequestContext
@@ -20,6 +23,7 @@ from .rest_accounts import TOO_MANY_RECEIVERS, UNKNOWN_ACCOUNT
 HANDLERS = HandlerRegistry()
 
 PEERS_AT_ONCE = 10
+GROUP_PARAMETERS = 10004
 PAGE = 100  # conversations or messages read at once
 
 
@@ -67,8 +71,17 @@ class RecallSenderRequest(Body):
     sender: str = msgspec.field(name="Sender_Account")
 
 
+class SetUnreadRequest(Body):
+    """A group, a member, and the number of the member's unread messages in it."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    user: str = msgspec.field(name="Member_Account")
+    count: Int = msgspec.field(name="UnreadMsgNum")
+
+
 MARK_READ = Command("openim.admin_set_msg_read", MarkReadRequest, Reply, doors=Door.REST)
 COUNT_UNREAD = Command("openim.get_c2c_unread_msg_num", CountC2CUnreadRequest, CountC2CUnreadReply, doors=Door.REST)
+SET_UNREAD = Command("group_open_http_svc.set_unread_msg_num", SetUnreadRequest, Reply, doors=Door.REST)
 RECALL_SENDER = Command("group_open_http_svc.delete_group_msg_by_sender", RecallSenderRequest, Reply, doors=Door.REST)
 
 
@@ -115,6 +128,34 @@ async def _unread_of_all(context: RequestContext, user: str) -> int:
         timelines = [one.timeline for one in page if one.timeline.startswith("c2c\x1f")]
         total += sum(unread.count for unread in await conversations.unread(user, timelines))
     return total
+
+
+@HANDLERS.serve(SET_UNREAD)
+async def set_unread(context: RequestContext, body: SetUnreadRequest) -> Reply:
+    """Set the number of a member's unread messages in a group, which sets the read mark back or forth.
+
+    Groups of the types Meeting and AVChatRoom count no unread messages for REST: the request has no effect there.
+    """
+    if body.count < 0:
+        raise InvalidArgument(f"UnreadMsgNum must be 0 or more, not {body.count}", code=GROUP_PARAMETERS)
+    services, user = context.services, checked_user_id(body.user)
+    group = await services.entities.group_for(user, checked_group_id(body.group_id))
+    if KINDS[group.type] in ("Meeting", "AVChatRoom"):
+        return Reply()
+    timeline, now = group_timeline(group.group_id), int(services.now())
+    read = await services.store.conversations.set_unread(user, timeline, body.count, time=now)
+    if read is not None:
+        notice = session.ReadNotice(
+            group_id=group.group_id,
+            read_seq=read.seq,
+            unread=read.unread.count,
+            mentioned=read.unread.mentioned,
+            unread_seq=read.unread.last_seq,
+            reset=1,
+        )
+        plain = tencent_events.group_read_event(group.group_id, read.seq)
+        services.bus.publish(Event((user,), session.EVENT_READ, msgspec.Raw(encode(notice)), plain=plain))
+    return Reply()
 
 
 @HANDLERS.serve(RECALL_SENDER)

@@ -139,6 +139,8 @@ class ActionPoster:
         new = self._new(request, destination.timeline, target, message, media)
         _address(new.tail, destination, actor)
         try:
+            if request.kind != MessageActionKind.RECALL and not request.admin:
+                self._rules.admission.check_mute(actor, group=bool(destination.group_id))
             self._require_allowed(request, destination, target, message)
         except ServerRefused as exc:
             await self._require_stored_already(new, exc)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...errors import Blacklisted, InvalidArgument, Muted, NotFriends, RateLimited
 from ..metrics import Metrics
 from ..social.group_permissions import KINDS, MEMBER, Permission, require
-from ..store.base import Relationships, StoredGroup
+from ..store.base import MUTED_FOR_EVER, Relationships, StoredAccount, StoredGroup
 from .rate_limiter import GroupRateLimiter
 from .request_limits import rate_refusal
 from .strangers import StrangerLimit
@@ -57,6 +57,18 @@ class Admission:
         """Find out whether the receiver has written to the sender. Raises StorageError."""
         if self._strangers is not None:
             await self._strangers.find_out(sender, receiver)
+
+    def check_mute(self, sender: StoredAccount, *, group: bool) -> None:
+        """Check that an administrator of the app has not muted a user.
+
+        Raises:
+            Muted: The user is muted in C2C (20012) or in groups (10017); `retry_after` is the rest of the mute.
+        """
+        until = sender.muted_groups if group else sender.muted_c2c
+        if until and (left := until - self._now()) > 0:
+            where, code = ("groups", 10017) if group else ("C2C conversations", 20012)
+            info = f"an administrator has muted {sender.user_id!r} in all {where}; ask the operator of this server"
+            raise Muted(info, code=code, retry_after=left if until < MUTED_FOR_EVER else None)
 
     def check_c2c(self, sender: str, receiver: str, relationships: Relationships) -> None:
         """Check a C2C message, and count it in the rate of the sender's messages to strangers.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from ...errors import UnknownMessage
+from ...errors import UnknownMessage, UnknownUser
 from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import (
     EntryAction,
@@ -78,6 +78,8 @@ class HistoryReader:
         if group:
             floor = (await self._entities.group_for(user, key.peer)).members[user].floor
         timeline = timeline_of(user, key)
+        if key.type is ConversationType.C2C:
+            floor = await self._c2c_floor(user, timeline)
         last = await self._last_until(timeline, last, until)
         page = await self._store.timelines.page(timeline, max(first, floor), last, limit)
         return self._rendered(page, user, group=group, floor=floor, plain=plain)
@@ -90,17 +92,21 @@ class HistoryReader:
             UnknownGroup: The group does not exist.
             NotAMember: The user is not in the group.
         """
-        floor, group = 1, key.type is ConversationType.GROUP
+        group, timeline = key.type is ConversationType.GROUP, timeline_of(user, key)
         if group:
             floor = (await self._entities.group_for(user, key.peer)).members[user].floor
-        found = await self._store.timelines.entry(timeline_of(user, key), seq) if floor <= seq < 1 << 63 else None
+        else:
+            floor = await self._c2c_floor(user, timeline)
+        found = await self._store.timelines.entry(timeline, seq) if floor <= seq < 1 << 63 else None
         if found is None or found.kind == ACTION or (group and is_hidden(found, user)):
             raise UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
         return decode_payload(found.tail), found.time
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""
-        page = _fitting(await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit))
+        timeline = c2c_timeline(user, peer)
+        first = max(first, await self._c2c_floor(user, timeline))
+        page = _fitting(await self._store.timelines.messages_before(timeline, last, first, limit))
         entries = [self._render(entry, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
@@ -120,13 +126,21 @@ class HistoryReader:
         return HistoryPage(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
 
     def _render(self, entry: StoredEntry, *, group: bool) -> msgspec.Raw:
-        if not group and self.is_expired(entry):
-            return render_expired(entry.tail, seq=entry.seq, time=entry.time)
+        if self.is_expired(entry):
+            return render_expired(entry.tail, seq=entry.seq, time=entry.time, group=group)
         return render_entry(entry.tail, seq=entry.seq, time=entry.time, group=group)
 
     def is_expired(self, entry: StoredEntry) -> bool:
         """Return True if the entry has a `MsgLifeTime` that is over: a device that was offline does not get it as new."""
         return 0 < life_of(entry.tail) <= self._now() - entry.time
+
+    async def _c2c_floor(self, user: str, timeline: str) -> int:
+        """Return the first seq that a user may see: messages to an earlier account with the same id are hidden."""
+        try:
+            account = await self._entities.account(user)
+        except UnknownUser:
+            return 1  # an administrator reads a conversation of a deleted account
+        return await self._store.conversations.first_visible_seq(user, timeline) if account.renewed else 1
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """Return the last C2C seq before the message with this time and MsgKey."""

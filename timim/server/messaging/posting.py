@@ -164,6 +164,8 @@ class MessagePoster:
                     break
         approved = posting.approved or ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
         try:
+            if not outgoing.admin:
+                self._rules.admission.check_mute(sender, group=bool(destination.group_id))
             destination.check_message(self._rules.admission, outgoing)
         except ServerRefused as exc:
             return await self._existing_or_raise(posting, destination.timeline, exc)

@@ -14,7 +14,7 @@ from .validation import OutgoingMessage
 
 C2C_WINDOW_S = 120
 GROUP_WINDOW_S = 300
-_FIRST_KEY = 1 << 61  # above the numbers of msg_ids, which have at most 61 bits with their source
+FIRST_KEY = 1 << 61  # above the numbers of msg_ids, which have at most 61 bits with their source
 
 
 def named_over_rest(outgoing: OutgoingMessage, now: float, *, group: bool) -> OutgoingMessage:
@@ -37,6 +37,6 @@ def named_over_rest(outgoing: OutgoingMessage, now: float, *, group: bool) -> Ou
         client_time=int(now),
         source=(number & 0x7FFFFFFF) or 1,
         msg_seq=0 if group else outgoing.msg_seq or (number & 0x7FFFFFFF) or 1,
-        repeat_key=_FIRST_KEY | number >> 3,
+        repeat_key=FIRST_KEY | number >> 3,
         repeat_s=GROUP_WINDOW_S if group else C2C_WINDOW_S,
     )

@@ -108,7 +108,7 @@ def _omitted_callbacks(named: list[str], code: int, *, admin: bool) -> tuple[boo
 
 
 def _control(field: ControlField, code: int) -> MessageControl:
-    """Return the control of either form. Two names change nothing: muted receivers get no offline push, and nothing is moderated."""
+    """Return the control of either form. Two names change nothing: muted receivers get no push, nothing is moderated."""
     if isinstance(field, MessageControl):
         excluded = MessageControl(no_unread=int(bool(field.no_unread)), no_last=int(bool(field.no_last)))
         return excluded if excluded != NO_CONTROL else NO_CONTROL

@@ -280,6 +280,8 @@ class EntityCache:
         match change:
             case ch.SetAccount(account):
                 self._accounts[account.user_id] = account
+            case ch.DeleteAccount(account):
+                self._accounts.pop(account.user_id, None)
             case ch.InsertGroup():
                 pass  # cached after the commit, when it is certain that the id was free
             case ch.SetGroup(group):
@@ -304,7 +306,10 @@ class EntityCache:
                 _apply_relationship_change(self._relationships, change)
 
     def _confirm_change(self, change: Change, seqs: dict[str, int]) -> None:
-        if isinstance(change, ch.InsertGroup):
+        if isinstance(change, ch.DeleteAccount):
+            self._accounts.pop(change.account.user_id, None)
+            self._invalidations += 1  # a read that began before the commit returns the deleted account
+        elif isinstance(change, ch.InsertGroup):
             _cache_put(self._groups, change.group.group_id, change.group)
         elif isinstance(change, ch.InsertMembers) and change.from_now:
             group = self._groups.get(change.group_id)

@@ -16,7 +16,7 @@ def changed_entities(changes: Iterable[Change]) -> Invalidation:
     relationships: dict[str, None] = {}
     for change in changes:
         match change:
-            case ch.SetAccount(account):
+            case ch.SetAccount(account) | ch.DeleteAccount(account):
                 accounts[account.user_id] = None
             case ch.InsertGroup():
                 pass

@@ -9,6 +9,7 @@ from functools import partial
 
 from . import mutations as ch
 from .entities import ReadVersions, Relationships, StoredAccount, StoredApplication, StoredFriend
+from .entries import system_timeline
 from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
 
 
@@ -28,6 +29,10 @@ class AccountStore:
             return known
         return await self._engine.write(partial(ensure_account, user, nickname, face_url))
 
+    async def blockers(self, user: str) -> list[str]:
+        """Return the users who have this user on their blacklists."""
+        return await self._engine.read(partial(blockers, user))
+
     async def relationships(self, user: str) -> Relationships:
         """Return a user's relationships, empty for a user who has none."""
         return await self._engine.read(partial(relationships, user))
@@ -45,19 +50,21 @@ def check_versions(read: ReadVersions) -> Operation[None]:
             raise ch.StaleRead(f"the relationships of {user!r} were changed by another node")
 
 
-def apply(change: ch.SetAccount | ch.RelationshipChange) -> Operation[None]:
+def apply(change: ch.AccountChange | ch.RelationshipChange) -> Operation[None]:
     """Write one change of an account or its relationships. Raises StaleRead."""
     match change:
         case ch.SetAccount(account):
             same = yield Execute(
-                "UPDATE accounts SET nickname=?, face_url=?, custom=?, allow_type=?, details=?, version=?"
-                " WHERE user_id=? AND version<? RETURNING version",
+                "UPDATE accounts SET nickname=?, face_url=?, custom=?, allow_type=?, details=?, muted_c2c=?, muted_groups=?,"
+                " version=? WHERE user_id=? AND version<? AND deleted<>1 RETURNING version",
                 (
                     account.nickname,
                     account.face_url,
                     json.dumps(account.custom),
                     account.allow_type,
                     json.dumps(account.details),
+                    account.muted_c2c,
+                    account.muted_groups,
                     account.version,
                     account.user_id,
                     account.version,
@@ -65,6 +72,8 @@ def apply(change: ch.SetAccount | ch.RelationshipChange) -> Operation[None]:
             )
             if not same:
                 raise ch.StaleRead(f"account {account.user_id!r} was changed by another node")
+        case ch.DeleteAccount(account):
+            yield from _delete(account)
         case ch.SetFriend(owner, peer, friend):
             yield Execute(
                 "INSERT INTO friends VALUES(?,?,?,?,?,?,?) ON CONFLICT(owner, peer) DO UPDATE SET"
@@ -91,12 +100,47 @@ def apply(change: ch.SetAccount | ch.RelationshipChange) -> Operation[None]:
 
 def account(user: str) -> Operation[StoredAccount | None]:
     row = yield from first_row(
-        "SELECT user_id, tiny_id, nickname, face_url, custom, allow_type, details, version FROM accounts WHERE user_id=?", user
+        "SELECT user_id, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted"
+        " FROM accounts WHERE user_id=? AND deleted<>1",
+        user,
     )
     if row is None:
         return None
-    known_as, tiny_id, nickname, face_url, custom, allow_type, details, version = row
-    return StoredAccount(known_as, tiny_id, nickname, face_url, json.loads(custom), allow_type, json.loads(details), version)
+    known_as, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted = row
+    return StoredAccount(
+        known_as,
+        tiny_id,
+        nickname,
+        face_url,
+        json.loads(custom),
+        allow_type,
+        json.loads(details),
+        version,
+        muted_c2c,
+        muted_groups,
+        renewed=bool(deleted),
+    )
+
+
+def _delete(account: StoredAccount) -> Operation[None]:
+    """Empty the row of an account, and hide its conversations. Raises StaleRead."""
+    same = yield Execute(
+        "UPDATE accounts SET nickname='', face_url='', custom='{}', allow_type='', details='{}', muted_c2c=0, muted_groups=0,"
+        " deleted=1, version=version+1 WHERE user_id=? AND version=? AND deleted<>1 RETURNING version",
+        (account.user_id, account.version),
+    )
+    if not same:
+        raise ch.StaleRead(f"account {account.user_id!r} was changed by another node")
+    last = "(SELECT t.last_seq FROM timelines t WHERE t.id=contacts.timeline)"
+    yield Execute(  # the rows stay, because a conversation gets them with its first message only
+        f"UPDATE contacts SET read_seq={last}, floor={last}+1, read_time=0, peer_read_seq=0, pinned=0, muted=0, draft='',"
+        " settings_version=settings_version+1, settings_changed='{}', reset_version=0 WHERE user_id=?",
+        (account.user_id,),
+    )
+    own = system_timeline(account.user_id)
+    yield Execute("DELETE FROM entries WHERE timeline=(SELECT id FROM timelines WHERE name=?)", (own,))
+    yield Execute("UPDATE timelines SET floor=last_seq+1 WHERE name=?", (own,))
+    yield Execute("DELETE FROM places WHERE user_id=?", (account.user_id,))
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:
@@ -109,7 +153,7 @@ def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredA
         assert row is not None
         yield Execute(
             "INSERT INTO accounts(user_id, tiny_id, nickname, face_url, custom) VALUES(?,?,?,?,'{}')"
-            " ON CONFLICT(user_id) DO NOTHING",
+            " ON CONFLICT(user_id) DO UPDATE SET deleted=2, version=accounts.version+1 WHERE accounts.deleted=1",
             (user, int(row[0]), nickname, face_url),
         )
         known = yield from account(user)  # another node may have inserted the account first
@@ -143,6 +187,11 @@ def relationships(user: str) -> Operation[Relationships]:
         listed_by={owner for (owner,) in listed},
         version=version[0][0] if version else 0,
     )
+
+
+def blockers(user: str) -> Operation[list[str]]:
+    rows = yield Execute("SELECT owner FROM blacklist WHERE peer=? ORDER BY owner", (user,))
+    return [owner for (owner,) in rows]
 
 
 def _applications(rows: Iterable[Row]) -> dict[str, StoredApplication]:

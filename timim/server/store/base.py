@@ -16,6 +16,7 @@ from .conversations import ConversationStore, SettingLimits
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
 from .entities import (
+    MUTED_FOR_EVER,
     Blob,
     ChangedConversation,
     ConversationChange,
@@ -61,13 +62,15 @@ from .new_callbacks import NewCallback
 from .operation import SqlEngine
 from .receipts import ReceiptStore
 from .revocations import RevocationStore
-from .timelines import TimelineStore
+from .statistics import DayStatistics, StatisticsStore, Totals
+from .timelines import TimelineStore, TooOld
 from .version_checks import VersionCheck, VersionedKind
 
 __all__ = [
     "ACTION",
     "HIDDEN",
     "MESSAGE",
+    "MUTED_FOR_EVER",
     "RECALLED",
     "TARGETED",
     "UNCOUNTED",
@@ -77,6 +80,7 @@ __all__ = [
     "Change",
     "ChangedConversation",
     "ConversationChange",
+    "DayStatistics",
     "MediaStore",
     "Member",
     "MsgKey",
@@ -97,6 +101,8 @@ __all__ = [
     "StoredFriend",
     "StoredGroup",
     "TimelinePage",
+    "TooOld",
+    "Totals",
     "Unread",
     "Upload",
     "UploadLimits",
@@ -131,6 +137,7 @@ class Store:
         self.follows = FollowStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
+        self.statistics = StatisticsStore(engine)
 
     async def open(self) -> None:
         """Open the database and migrate its schema."""

@@ -31,6 +31,10 @@ _UNREAD = (
     f"SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind IN ({MESSAGE},{UNLISTED})"
     " AND sender NOT IN (?, '') LIMIT ?"  # the sender of a tip is ''
 )
+_NEWEST_UNREAD = (
+    f"SELECT seq FROM entries WHERE timeline=? AND seq>=? AND kind IN ({MESSAGE},{UNLISTED}) AND sender NOT IN (?, '')"
+    " ORDER BY seq DESC"
+)
 _MENTIONED = (
     "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
     f" WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind IN ({MESSAGE},{UNLISTED}) AND e.sender<>?) AS calls"
@@ -91,6 +95,21 @@ class ConversationStore:
         """
         return await self._engine.write(partial(set_read, user, timeline, seq, time, report))
 
+    async def set_unread(self, user: str, timeline: str, count: int, *, time: int) -> Read | None:
+        """Set the read seq so that `count` messages are unread, or all if there are fewer. It may become lower.
+
+        Return None if the user does not have the conversation.
+        """
+        return await self._engine.write(partial(set_unread, user, timeline, count, time))
+
+    async def read_all(self, timeline: str, *, time: int) -> int:
+        """Set the read seq of all users of a timeline to its last seq, and return that seq."""
+        return await self._engine.write(partial(read_all, timeline, time))
+
+    async def first_visible_seq(self, user: str, timeline: str) -> int:
+        """Return the first seq of a timeline that a user may see."""
+        return await self._engine.read(partial(first_visible_seq, user, timeline))
+
     async def read_time(self, user: str, timeline: str) -> int:
         """Return the time of the last entry that this user has read, or 0 if there is none."""
         return await self._engine.read(partial(read_time, user, timeline))
@@ -119,10 +138,11 @@ class ConversationStore:
 def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserConversation]]:
     rows = yield Execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.seq, e.time, e.tail, e.kind,"
-        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, c.settings_version, t.id"
+        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, c.settings_version, c.reset_version, t.id"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
         f" LEFT JOIN entries e ON e.timeline=t.id AND e.seq={_LAST_MESSAGE}"
-        " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
+        " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?)"
+        " AND (c.floor=1 OR c.floor<=t.last_seq OR t.name LIKE 'group%') ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
         (user, since, since, limit, offset),
     )
     found: list[UserConversation] = []
@@ -143,12 +163,13 @@ def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserC
         muted,
         draft,
         version,
+        reset_version,
         number,
     ) in rows:
         last = stored_entry(seq, at, tail, kind) if seq is not None else None
         if name.startswith("group\x1f") and last_seq > (seq or 0):
             last = (yield from _last_targeted(number, seq or 0, user)) or last
-        flags = (pinned, bool(muted), draft, version)
+        flags = (pinned, bool(muted), draft, version, reset_version)
         found.append(UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, *flags))
     return found
 
@@ -252,6 +273,44 @@ def set_read(
     read = Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
     yield from callbacks.insert(report(read))
     return read
+
+
+def set_unread(user: str, timeline: str, count: int, time: int) -> Operation[Read | None]:
+    """Set a read seq so that a number of messages is unread."""
+    row = yield from first_row(
+        "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?",
+        timeline,
+        user,
+    )
+    if row is None:
+        return None
+    number, last_seq, floor = row
+    seq = last_seq
+    if count:
+        oldest = yield from first_row(f"{_NEWEST_UNREAD} LIMIT 1 OFFSET ?", number, floor, user, count - 1)
+        seq = oldest[0] - 1 if oldest else floor - 1
+    yield Execute(
+        "UPDATE contacts SET read_seq=?, read_time=?, settings_version=settings_version+1, reset_version=settings_version+1"
+        " WHERE user_id=? AND timeline=?",
+        (seq, time, user, number),
+    )
+    return Read(seq, (yield from _unread(user, timeline)), True)
+
+
+def read_all(timeline: str, time: int) -> Operation[int]:
+    """Raise the read seqs of all users of a timeline."""
+    row = yield from first_row("SELECT id, last_seq FROM timelines WHERE name=?", timeline)
+    if row is None:
+        return 0
+    yield Execute("UPDATE contacts SET read_seq=?, read_time=? WHERE timeline=? AND read_seq<?", (row[1], time, row[0], row[1]))
+    return int(row[1])
+
+
+def first_visible_seq(user: str, timeline: str) -> Operation[int]:
+    row = yield from first_row(
+        "SELECT c.floor FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE t.name=? AND c.user_id=?", timeline, user
+    )
+    return int(row[0]) if row else 1
 
 
 def change(

@@ -12,12 +12,16 @@ from typing import NamedTuple
 from ...protocol.profiles import GROUP_INVITES, NEED_CONFIRM
 from .entries import StoredEntry
 
+MUTED_FOR_EVER = 1 << 40  # end of a mute without an end, in server seconds
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
     """An account and its profile.
 
-    `custom` contains the operator's own fields, `details` Tencent's other tags. `version` increases with each change.
+    `custom` contains the operator's own fields, `details` Tencent's other tags. `version` increases with each change. An
+    administrator has muted the user until `muted_c2c` in C2C, and until `muted_groups` in groups, in server seconds.
+    `renewed` is True for an account that was created again after a deletion.
     """
 
     user_id: str
@@ -28,6 +32,9 @@ class StoredAccount:
     allow_type: str = ""
     details: dict[str, str] = field(default_factory=dict)
     version: int = 1
+    muted_c2c: int = 0
+    muted_groups: int = 0
+    renewed: bool = False
 
     @property
     def asked_before_groups(self) -> bool:
@@ -182,7 +189,7 @@ class UserConversation:
     `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
     the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
     the time at which the user pinned the conversation, or 0 if it is not pinned. `settings_version` increases with each change
-    of `pinned`, `muted` and `draft`.
+    of `pinned`, `muted` and `draft`, and when an administrator sets `read_seq` back, the last time at `reset_version`.
     """
 
     timeline: str
@@ -197,6 +204,7 @@ class UserConversation:
     muted: bool = False
     draft: str = ""
     settings_version: int = 0
+    reset_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

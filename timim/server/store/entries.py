@@ -93,6 +93,12 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
     window_s: int = 0  # time after which `msg_key` names another message; 0 for never
     callbacks: tuple[NewCallback, ...] = ()  # that are stored with the entry
+    imported: bool = False  # keeps its time, or is refused; its `msg_key` names it for all senders of the timeline
+
+    @property
+    def key_sender(self) -> str:
+        """The sender for whom `msg_key` is unique; "" is no sender."""
+        return "" if self.imported else self.sender
 
     @property
     def has_requests(self) -> bool:

@@ -19,6 +19,16 @@ class SetAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteAccount:
+    """Delete an account with its profile, its conversations and its notices. It must have no relationships and no groups.
+
+    The row stays, so that the version of an account that is created again is above those that other nodes have cached.
+    """
+
+    account: StoredAccount
+
+
+@dataclass(frozen=True, slots=True)
 class InsertGroup:
     """Insert a group with its members. Applying the change raises GroupExists if the id is taken."""
 
@@ -139,4 +149,5 @@ GroupChange = (
 RelationshipChange = (
     SetFriend | RemoveFriend | SetApplication | RemoveApplication | SetBlocked | RemoveBlocked | SetFriendGroups
 )
-Change = SetAccount | GroupChange | RelationshipChange
+AccountChange = SetAccount | DeleteAccount
+Change = AccountChange | GroupChange | RelationshipChange

@@ -132,6 +132,16 @@ CREATE TABLE callbacks(id INTEGER PRIMARY KEY, lane TEXT NOT NULL, command TEXT 
 CREATE INDEX callbacks_lane ON callbacks(dead, lane, id);
 """
 
+# `deleted` is 1 for a deleted account, and 2 for one that was created again. An administrator's mutes end at times in seconds.
+# `reset_version` is the `settings_version` at which an administrator set the read seq back.
+_SCHEMA_12 = """
+ALTER TABLE accounts ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN muted_c2c INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN muted_groups INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN reset_version INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX blacklist_peer ON blacklist(peer, owner);
+"""
+
 # `follows_followed` finds the followers of a user.
 _SCHEMA_13 = """
 CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGER NOT NULL,
@@ -140,7 +150,7 @@ CREATE INDEX follows_followed ON follows(followed, follower);
 """
 
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
-STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11)
+STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
 STEPS += (_SCHEMA_13,)
 VERSION = len(STEPS)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...errors import MsgIdConflict
+from ...errors import InvalidArgument, MsgIdConflict
 from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
 from . import callbacks, media, receipts, versions
@@ -31,6 +31,14 @@ ENTRY_QUERY = "SELECT e.seq, e.time, e.tail, e.kind FROM entries e JOIN timeline
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
 
+class TooOld(InvalidArgument):
+    """An imported entry is older than the last entry of its timeline, whose time is `last_time`; nothing was stored."""
+
+    def __init__(self, last_time: int) -> None:
+        super().__init__(f"the time must not be before {last_time}, the time of the conversation's last message")
+        self.last_time = last_time
+
+
 class TimelineStore:
     """Entries of timelines, numbered 1, 2, 3, … in each. Every method may raise StorageError."""
 
@@ -48,6 +56,16 @@ class TimelineStore:
             StaleRead: A version of `checks` is no longer the current one.
         """
         return await self._engine.append(entry)
+
+    async def import_entry(self, entry: NewEntry) -> Appended:
+        """Store an entry with a time of its own at the end of its timeline, or return the existing one.
+
+        Raises:
+            TooOld: The timeline has a later entry.
+            InvalidElem: The message refers to content that its sender may not read.
+            StaleRead: A version of `checks` is no longer the current one.
+        """
+        return await self._engine.submit(partial(append, entry))
 
     async def find_existing(self, entry: NewEntry) -> Appended | None:
         """Return the existing entry of this sender and msg_id, including one whose append is still queued.
@@ -77,6 +95,10 @@ class TimelineStore:
         """Return the newest `limit` entries up to `last`, without actions. The next page ends before the page's `first`."""
         return await self._engine.read(partial(messages_before, timeline, last, floor, limit))
 
+    async def active_since(self, time: int, *, after: str, group: bool, limit: int) -> list[str]:
+        """Return the sorted names of C2C or group timelines after `after` that have an entry of this time or later."""
+        return await self._engine.read(partial(active_since, time, after, group, limit))
+
     async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
         """Return the last seq before the message with this time and MsgKey (`{MsgSeq}_{MsgRandom}_{MsgTime}`)."""
         return await self._engine.read(partial(seq_before, timeline, time, msg_key))
@@ -103,10 +125,15 @@ def append(entry: NewEntry) -> Operation[Appended]:
             (entry.timeline, entry.time),
         )
     timeline, seq, time = rows[0]
+    if entry.imported and time != entry.time:
+        yield Execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
+        if (stored := (yield from find_existing(entry))) is not None:
+            return stored
+        raise TooOld(time)
     if entry.window_s and entry.msg_key is not None:
-        yield Execute(_FORGET_KEY, (timeline, entry.sender, *entry.msg_key, timeline, entry.time - entry.window_s))
+        yield Execute(_FORGET_KEY, (timeline, entry.key_sender, *entry.msg_key, timeline, entry.time - entry.window_s))
     if entry.msg_key is not None:
-        name = (timeline, entry.sender, entry.msg_key.client_time)
+        name = (timeline, entry.key_sender, entry.msg_key.client_time)
         keys = (*name, entry.msg_key.random, seq, entry.fingerprint, *name, entry.msg_key.sourceless, entry.fingerprint)
         taken = yield Execute(_CLAIM_KEY, keys)
         if not taken:
@@ -225,7 +252,7 @@ def find_existing(entry: NewEntry) -> Operation[Appended | None]:
         " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
         " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random IN (?,?) ORDER BY k.random DESC",
         entry.timeline,
-        entry.sender,
+        entry.key_sender,
         *(key.client_time, key.random, key.sourceless),
     )
     if row is None:
@@ -280,6 +307,15 @@ def messages_before(timeline: str, last: int, floor: int, limit: int) -> Operati
     rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, limit))
     found = [stored_entry(*row) for row in rows]
     return TimelinePage(found, found[-1].seq if len(found) == limit else min(floor, last + 1), last, floor, last_seq)
+
+
+def active_since(time: int, after: str, group: bool, limit: int) -> Operation[list[str]]:
+    first = max(after, "group\x1f" if group else "c2c\x1f")
+    end = "group\x20" if group else "c2c\x20"
+    rows = yield Execute(
+        "SELECT name FROM timelines WHERE last_time>=? AND name>? AND name<? ORDER BY name LIMIT ?", (time, first, end, limit)
+    )
+    return [name for (name,) in rows]
 
 
 def seq_before(timeline: str, time: int, msg_key: str) -> Operation[int]:
