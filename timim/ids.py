@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
@@ -130,6 +130,11 @@ def _checked(name: str, value: str, limit: int) -> str:
 def _id_within(value: str, limit: int) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be a string, not {value!r:.40}")
+    return _text_within(value, limit)
+
+
+@lru_cache(maxsize=2048)
+def _text_within(value: str, limit: int) -> str:
     if not value or value != value.strip():
         raise ValueError(f"must not be empty or begin or end with a space, but is {value[:40]!r}")
     if _CONTROL.search(value):

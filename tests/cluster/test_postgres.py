@@ -165,7 +165,7 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1, kind)
         assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()
-        waiting = [asyncio.create_task(store.timelines.append(entry(n, LINES[0]))) for n in range(1, 6)]
+        waiting = [asyncio.ensure_future(store.timelines.append(entry(n, LINES[0]))) for n in range(1, 6)]
         await relay.swallowed.wait()
         relay.cut()
         done = await asyncio.gather(*waiting)
@@ -195,7 +195,7 @@ async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1)
         assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()
-        waiting = asyncio.create_task(store.timelines.append(replace(entry(1, LINES[0]), msg_key=None)))
+        waiting = asyncio.ensure_future(store.timelines.append(replace(entry(1, LINES[0]), msg_key=None)))
         await relay.swallowed.wait()
         relay.cut()
         with pytest.raises(StorageError, match="may or may not"):

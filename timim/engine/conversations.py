@@ -242,9 +242,7 @@ class ConversationIndex:
                 self._place(state, last)
 
     def on_settled(self, key: ConversationKey, result: AckResult) -> None:
-        """Apply the stored ack of a sent message."""
-        if result.changed is not None:
-            self.live.written(result.changed)
+        """Apply the last of the acks that one transaction has stored for a conversation."""
         if result.listed:
             self._place(self.get(key), result.last)
 

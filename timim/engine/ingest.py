@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from functools import partial
 
 from ..events import ProfileChanged
 from ..ids import ConversationKey
@@ -68,15 +67,29 @@ class Ingest:
         """
         if not batches:
             return
-        storing = self._store.messages.ingest(batches, unhandled=self._dispatcher.records_messages())
-        storing.add_done_callback(partial(self._on_stored, batches))
+        finished = asyncio.Event()
+        failures: list[Exception] = []
+
+        def on_stored(results: list[IngestResult] | Exception) -> None:
+            if isinstance(results, Exception):
+                failures.append(results)
+            else:
+                try:
+                    self._deliver(batches, results)
+                except Exception as exc:  # noqa: BLE001  raised below
+                    failures.append(exc)
+            finished.set()
+
+        self._store.messages.add_batches(batches, on_stored, unhandled=self._dispatcher.records_messages())
         try:
-            await asyncio.shield(storing)
+            await finished.wait()
         except asyncio.CancelledError:
-            await asyncio.wait((storing,))
-            if error := storing.exception():
-                log.warning("storing received messages failed during logout; the next login fetches them: %s", error)
+            await finished.wait()
+            if failures:
+                log.warning("storing received messages failed during logout; the next login fetches them: %s", failures[0])
             raise
+        if failures:
+            raise failures[0]
 
     async def ingest_each(self, batches: Sequence[IngestBatch]) -> dict[ConversationKey, Exception]:
         """Store the batches; if one of them cannot be stored, store the others without it.
@@ -105,13 +118,11 @@ class Ingest:
                 failed[batch.key] = exc
         return failed
 
-    def _on_stored(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
-        if storing.cancelled() or storing.exception() is not None:
-            return  # `ingest` raises the error
+    def _deliver(self, batches: Sequence[IngestBatch], results: Sequence[IngestResult]) -> None:
         for batch in batches:
             if batch.delivered_seq:
                 self.raise_delivered_seq(batch.key, batch.delivered_seq)
-        for batch, result in zip(batches, storing.result(), strict=True):
+        for batch, result in zip(batches, results, strict=True):
             if result.new:
                 log.debug("stored %d new messages of %s, up to seq %d", len(result.new), batch.key, batch.last_seq)
             events = self._conversations.apply(result)

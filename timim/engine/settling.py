@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from ..ids import ConversationKey
 from ..message import MessageStatus
 from ..storage import Ack, AckResult, LocalStore, batch_callback
 from .attachments import Attachments
@@ -66,6 +67,7 @@ class Settling:
         self._unsettled -= len(acks)
         if not self._unsettled:
             self._all_settled.set()
+        listed: dict[ConversationKey, AckResult] = {}
         for ack, result in zip(acks, results, strict=True):
             message = ack.message
             assert message is not None
@@ -74,9 +76,13 @@ class Settling:
                 continue
             if result.status is not None:
                 self._conversations.live.settle(message, result.local_id, result.status)
-            self._conversations.on_settled(ack.key, result)
+            if result.changed is not None:
+                self._conversations.live.written(result.changed)
+            listed[ack.key] = result
             self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
             if self._attachments.is_persisted(message):
                 task = asyncio.create_task(self._attachments.release(message), name="timim outbox release")
                 self._releases.add(task)
                 task.add_done_callback(self._releases.discard)
+        for key, last in listed.items():
+            self._conversations.on_settled(key, last)

@@ -103,6 +103,11 @@ class StoreFile:
             self._timers.append(asyncio.get_running_loop().call_later(DEFERRED_S, self.flush))
         self._database.add(operation, item, on_done, defer=True)
 
+    def add_alone(self, operation: Operation[R], on_done: OnWritten[R]) -> None:
+        """Queue a write after all earlier ones; see `Database.add_alone`."""
+        self.flush()
+        self._database.add_alone(operation, on_done)
+
     def flush(self) -> None:
         """Start the deferred writes now."""
         while self._timers:

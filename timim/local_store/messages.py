@@ -81,23 +81,52 @@ class MessageTable:
         )
         return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
 
-    def ingest(self, batches: Sequence[IngestBatch], *, unhandled: bool = False) -> asyncio.Future[list[IngestResult]]:
-        """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
+    async def ingest(self, batches: Sequence[IngestBatch], *, unhandled: bool = False) -> list[IngestResult]:
+        """Store received messages and the intervals that they cover, after all earlier writes; see `add_batches`.
 
-        Args:
-            batches: The messages.
-            unhandled: True records the new messages of other users as messages that a handler has to handle.
+        Cancelling does not stop the write.
 
         Returns:
-            A future of one result for each batch. Together they have exactly the messages that were never delivered to
-            handlers before, in order.
+            A result for each batch.
 
         Raises:
             StorageError: The store is closed, or its queue is full.
         """
-        storing = self._file.submit(partial(writes.ingest_all, batches=batches, unhandled=unhandled))
-        storing.add_done_callback(self._bind_results)  # before any callback of the caller
-        return storing
+        storing: asyncio.Future[list[IngestResult]] = asyncio.get_running_loop().create_future()
+
+        def on_stored(results: list[IngestResult] | Exception) -> None:
+            if storing.cancelled():
+                return
+            if isinstance(results, Exception):
+                storing.set_exception(results)
+            else:
+                storing.set_result(results)
+
+        self.add_batches(batches, on_stored, unhandled=unhandled)
+        return await storing
+
+    def add_batches(
+        self,
+        batches: Sequence[IngestBatch],
+        on_stored: Callable[[list[IngestResult] | Exception], None],
+        *,
+        unhandled: bool = False,
+    ) -> None:
+        """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
+
+        Args:
+            batches: The messages.
+            on_stored: Called after the commit with a result for each batch, or with the error. Together the results have
+                exactly the messages that were never delivered to handlers before, in order. Must not raise, nor block.
+            unhandled: True records the new messages of other users as messages that a handler has to handle.
+        """
+
+        def on_written(results: list[IngestResult] | Exception) -> None:
+            if not isinstance(results, Exception):
+                self._bind_results(results)
+            on_stored(results)
+
+        self._file.add_alone(partial(writes.ingest_all, batches=batches, unhandled=unhandled), on_written)
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store a number with a message.
@@ -286,10 +315,8 @@ class MessageTable:
             messages = self._binder.end_read(begun, messages)
         return messages
 
-    def _bind_results(self, storing: asyncio.Future[list[IngestResult]]) -> None:
-        if storing.cancelled() or storing.exception() is not None:
-            return
-        for result in storing.result():
+    def _bind_results(self, results: Sequence[IngestResult]) -> None:
+        for result in results:
             written = self._binder.written
             result.new = [written(message) for message in result.new]
             result.acted = [(action, written(message)) for action, message in result.acted]

@@ -154,3 +154,4 @@ def _refs_decoder(kind: type[AnyElem]) -> msgspec.json.Decoder[msgspec.Struct]:
 
 
 _REFS = {kind.wire_type: _refs_decoder(kind) for kind in ELEM_TYPES if kind.content_fields and kind is not ImageElem}
+MEDIA_ELEMS = frozenset((*_REFS, ImageElem.wire_type, MergerElem.wire_type))  # elems that can refer to content

@@ -64,8 +64,8 @@ class BatchingQueue(Generic[I, R]):
         self._queue_limit = queue_limit
         self._waiting: deque[tuple[I, OnDone[I, R]]] = deque()
         self._deferred: list[tuple[I, OnDone[I, R]]] = []
-        self._running = False
-        self._tasks: set[asyncio.Task[None]] = set()  # the running task, and tasks that have just ended
+        # executes batches while items are queued; done if the end of an event loop has cancelled it before its first step
+        self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return the number of items that are queued or being executed."""
@@ -83,7 +83,7 @@ class BatchingQueue(Generic[I, R]):
             self._refuse(item, on_done)
             return
         self._waiting.append((item, on_done))
-        if not self._running:
+        if self._task is None or self._task.done():
             self._start()
 
     def defer(self, item: I, on_done: OnDone[I, R]) -> None:
@@ -98,7 +98,7 @@ class BatchingQueue(Generic[I, R]):
         if self._deferred:
             self._waiting.extend(self._deferred)
             self._deferred.clear()
-            if not self._running:
+            if self._task is None or self._task.done():
                 self._start()
 
     def submit(self, item: I) -> asyncio.Future[R]:
@@ -110,18 +110,15 @@ class BatchingQueue(Generic[I, R]):
     async def drain(self) -> None:
         """Wait until all items are executed, including deferred ones."""
         self.flush()
-        while self._running:
-            await asyncio.wait(self._tasks)
+        while self._task is not None and not self._task.done():
+            await asyncio.wait((self._task,))
 
     def _refuse(self, item: I, on_done: OnDone[I, R]) -> None:
         full = f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"
         _report([(item, on_done)], [StorageError(full)])
 
     def _start(self) -> None:
-        self._running = True
-        task = asyncio.create_task(self._execute_all(), name="timim batching queue")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._task = asyncio.create_task(self._execute_all(), name="timim batching queue")
 
     async def _execute_all(self) -> None:
         try:
@@ -138,7 +135,7 @@ class BatchingQueue(Generic[I, R]):
                 _report([self._waiting.popleft()], [StorageError("the event loop was closed before the write")])
             raise
         finally:
-            self._running = False
+            self._task = None
 
 
 def _report(done: Sequence[tuple[I, OnDone[I, R]]], results: Sequence[R | Exception]) -> None:

@@ -170,6 +170,11 @@ class Database:
         """Start writing the deferred items now."""
         self._writes.flush()
 
+    def add_alone(self, operation: Operation[R], on_done: OnWritten[R]) -> None:
+        """Queue a write after all earlier ones; `on_done` is called with its result or the error, see `BatchingQueue.add`."""
+        self._writes.flush()
+        self._writes.add(Write(partial(_call_alone, operation), None), on_done)
+
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Queue a write; return a future that is done after the commit.
 

@@ -39,14 +39,16 @@ class HomeLoop:
         """
         if self._loop is None:
             return
-        if self._process != os.getpid():
-            raise InvalidArgument("the client was opened before a fork; create a new Client in this process")
         try:
-            running = asyncio.get_running_loop()
+            running = asyncio.get_running_loop()  # none in a process that was forked from a coroutine
         except RuntimeError:
-            raise InvalidArgument("the client must be called in a coroutine of its event loop") from None
+            running = None
         if running is self._loop:
             return
+        if self._process != os.getpid():
+            raise InvalidArgument("the client was opened before a fork; create a new Client in this process")
+        if running is None:
+            raise InvalidArgument("the client must be called in a coroutine of its event loop")
         if self._loop.is_closed():
             raise InvalidArgument("the event loop of the client has ended; create a new Client")
         raise InvalidArgument(

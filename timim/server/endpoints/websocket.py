@@ -87,6 +87,7 @@ class WebSocketEndpoint:
         if in_progress := self._answers.keys() | self._served:
             await asyncio.wait(in_progress, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
+        self._answers.clear()  # a task that was cancelled before its first step has not removed itself
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one connection from its login to its end."""
@@ -269,11 +270,12 @@ class WebSocketEndpoint:
                         session.reply(self._frame(frame.head, encode(error_reply(over or _OUT_OF_ORDER))))
                     else:
                         await slots.acquire()
-                        await session.reserve(reserved := self._handlers.reply_bytes(name))
-                        await self._shares.enter(session.user)
+                        if not session.try_reserve(reserved := self._handlers.reply_bytes(name)):
+                            await session.reserve(reserved)
+                        if not self._shares.try_enter(session.user):
+                            await self._shares.enter(session.user)
                         answer = asyncio.create_task(self._answer(context, session, frame, slots, reserved))
                         self._answers[answer] = session
-                        answer.add_done_callback(self._answers.pop)
                 if over is not None:
                     await asyncio.sleep(min(REFUSED_PAUSE_S, over.retry_after or 0.0))
         except ProtocolError as exc:
@@ -309,6 +311,8 @@ class WebSocketEndpoint:
             session.release(reserved)
             slots.release()
             self._shares.leave(session.user)
+            if (answer := asyncio.current_task()) is not None:
+                del self._answers[answer]
 
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():

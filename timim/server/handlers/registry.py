@@ -199,7 +199,11 @@ class HandlerRegistry:
         try:
             asked = decode_with(command, body)
             failpoint("after-decode")
-            reply: Reply = await run_current(context, partial(handler, context, asked))
+            reply: Reply
+            if context.services.entities.shared:
+                reply = await run_current(context, partial(handler, context, asked))
+            else:
+                reply = await handler(context, asked)
         except TimimError as exc:
             return error_reply(exc)
         except Exception:
@@ -215,9 +219,9 @@ async def run_current(context: RequestContext, work: Callable[[], Awaitable[T]])
     checked in the transaction that stores it, which raises StaleRead; then nothing was stored.
     """
     entities = context.services.entities
-    stale = StaleRead("other nodes keep changing the entities of this request")
     if not entities.shared:  # no other node changes the store
         return await work()
+    stale = StaleRead("other nodes keep changing the entities of this request")
     with CachedReads() as reads:
         for attempt in range(ATTEMPTS_LIMIT):
             if attempt:

@@ -35,7 +35,7 @@ class C2CDestination:
         self.receiver = receiver
         self.relationships = relationships
         self.timeline = c2c_timeline(sender, receiver)
-        self.contacts = tuple(dict.fromkeys((sender, receiver)))  # users whose conversation list gets an item
+        self.contacts = (sender, receiver) if sender != receiver else (sender,)  # users whose conversation list gets an item
 
     def includes(self, user: str) -> bool:
         """Return True, because the conversation consists of its two users."""
@@ -157,7 +157,9 @@ class GroupDestination:
 
 def audience(outgoing: OutgoingMessage) -> tuple[str, ...]:
     """Return the only users who may see a message to a group, with its sender; () if all members may."""
-    return tuple(dict.fromkeys((outgoing.sender, *outgoing.options.receivers))) if outgoing.options.targeted else ()
+    if not outgoing.options.receivers:
+        return ()
+    return tuple(dict.fromkeys((outgoing.sender, *outgoing.options.receivers)))
 
 
 Destination: TypeAlias = C2CDestination | GroupDestination

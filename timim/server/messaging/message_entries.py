@@ -13,6 +13,8 @@ from .validation import OutgoingMessage
 
 
 def kind_of(options: SendOptions) -> int:
+    if options is PLAIN:
+        return MESSAGE
     if options.targeted:
         return TARGETED
     match options.control.no_unread, options.control.no_last:
@@ -34,7 +36,7 @@ def control_of(options: SendOptions) -> MessageControl | msgspec.UnsetType:
 
 
 def payload_of(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: StoredAccount) -> EntryPayload:
-    return EntryPayload(
+    payload = EntryPayload(
         from_account=outgoing.sender,
         msg_seq=outgoing.msg_seq,
         msg_random=outgoing.random,
@@ -47,11 +49,14 @@ def payload_of(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Sto
         priority=outgoing.priority,
         cloud_custom_data=approved.cloud_custom_data,
         push=outgoing.push,
-        mentions=[MentionItem(account=user) if user else MentionItem(all_flag=1) for user in outgoing.mentions],
         receipt=int(outgoing.receipt),
-        control=control_of(outgoing.options) if outgoing.options is not PLAIN else msgspec.UNSET,
-        audience=audience(outgoing),
-        life_s=outgoing.options.life_s,
-        unreported=int(outgoing.options.unreported),
         msg_body=approved.msg_body,
     )
+    if outgoing.mentions:
+        payload.mentions = [MentionItem(account=user) if user else MentionItem(all_flag=1) for user in outgoing.mentions]
+    if (options := outgoing.options) is not PLAIN:
+        payload.control = control_of(options)
+        payload.audience = audience(outgoing)
+        payload.life_s = options.life_s
+        payload.unreported = int(options.unreported)
+    return payload

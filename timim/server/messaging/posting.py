@@ -63,6 +63,8 @@ class _Posting:
         denied: The back end refused the message, which therefore causes no further callback.
     """
 
+    __slots__ = ("approved", "denied", "destination", "media", "outgoing", "place")
+
     def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], place: LanePlace) -> None:
         self.outgoing = outgoing
         self.media = media
@@ -140,7 +142,9 @@ class MessagePoster:
         """Decide and store a message. Raises StaleRead if it was decided from outdated entities; nothing was stored then."""
         outgoing, place = posting.outgoing, posting.place
         while True:
-            async with place:
+            if not place.take_free_turn():
+                await place.wait_for_turn()
+            try:
                 if self._rules.admission.needs_look_up(outgoing.sender) and key.type is ConversationType.C2C:
                     await self._rules.admission.look_up(outgoing.sender, key.peer)
                 sender, destination = await self._resolve(outgoing, key)
@@ -162,6 +166,8 @@ class MessagePoster:
                     sender, destination = await self._resolve(outgoing, key)
                 if not place.blocked:  # no earlier message has failed meanwhile
                     break
+            finally:
+                place.end_turn()
         approved = posting.approved or ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
         try:
             if not outgoing.admin:
@@ -290,8 +296,11 @@ class MessagePoster:
         """Return the seq of the sender's msg_id with any body, or seq 0 if no such message is stored or being stored."""
         place = self._place(outgoing.sender)
         try:
-            async with place:
+            await place.wait_for_turn()
+            try:
                 asked = replace(self._entry(outgoing, timeline, b""), fingerprint=b"")
+            finally:
+                place.end_turn()
         finally:
             place.leave()
         existing = await self._store.timelines.find_existing(asked)

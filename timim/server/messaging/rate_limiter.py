@@ -36,6 +36,11 @@ class TokenBuckets:
             self._buckets[key] = left, now
         return min(self.capacity, left + (now - then) * self.rate)
 
+    def last(self, key: str) -> float:
+        """Return the number of tokens at the last change of a bucket, which has at least as many now."""
+        bucket = self._buckets.get(key)
+        return bucket[0] if bucket is not None else self.capacity
+
     def take(self, key: str, left: float, now: float) -> None:
         """Set the number of tokens in a bucket, from `left()` less those that are taken."""
         if key not in self._buckets and len(self._buckets) >= BUCKETS_LIMIT:
@@ -108,7 +113,7 @@ class UserRateLimiter:
         needed = min(amount, buckets.capacity)
         if left < needed and user not in self._refused:
             self._refuse(user, max(needed, self._pause_tokens), now)
-        if wait_s := self._wait_s(user, left):
+        if self._refused and (wait_s := self._wait_s(user, left)):
             return wait_s
         buckets.take(user, left - amount, now)
         return 0.0
@@ -119,6 +124,10 @@ class UserRateLimiter:
             return False
         left = self._buckets.left(user, now)
         return left < 1.0 or bool(self._wait_s(user, left))
+
+    def can_refuse(self, user: str) -> bool:
+        """Return False if the user had a token left after the last charge, so that `refuses` needs no call."""
+        return user in self._refused or self._buckets.last(user) < 1.0
 
     def _refuse(self, user: str, until: float, now: float) -> None:
         if len(self._refused) >= BUCKETS_LIMIT:

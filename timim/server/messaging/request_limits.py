@@ -15,7 +15,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
-CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
+CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
 
 
 class RequestLimits:
@@ -59,16 +59,23 @@ class FairShares:
         self._now = now
         self._counts: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._last_user, self._last_at, self._contended_until = "", 0.0, 0.0
+        self._contended_until = 0.0
 
     @property
     def contended(self) -> bool:
-        """True while several users send."""
+        """True after a request of one user began while another user's was in progress."""
         return self._now() < self._contended_until
 
+    def try_enter(self, user: str) -> bool:
+        """Begin a request of the user, and return True; return False if it must wait. Call `leave` at its end."""
+        if self._is_over(user):
+            return False
+        self._counts[user] = self._counts.get(user, 0) + 1
+        return True
+
     async def enter(self, user: str) -> None:
-        """Wait until a request of the user may begin; call `leave` at its end."""
-        while self._is_over(user):
+        """Wait until a request of the user may begin, and begin it; call `leave` at its end."""
+        while not self.try_enter(user):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
@@ -79,7 +86,6 @@ class FairShares:
                     waiting.remove(turn)
                 if not waiting and self._waiting.get(user) is waiting:
                     del self._waiting[user]
-        self._counts[user] = self._counts.get(user, 0) + 1
 
     def leave(self, user: str) -> None:
         """Count off a request that has ended."""
@@ -95,13 +101,11 @@ class FairShares:
                     break
 
     def _is_over(self, user: str) -> bool:
-        now = self._now()
-        if user != self._last_user:
-            if now < self._last_at + CONTENDED_S:
-                self._contended_until = now + CONTENDED_S
-            self._last_user = user
-        self._last_at = now
-        return now < self._contended_until and self._counts.get(user, 0) >= self._share
+        counts, now = self._counts, self._now()
+        own = counts.get(user, 0)
+        if len(counts) > bool(own):
+            self._contended_until = now + CONTENDED_S
+        return own >= self._share and now < self._contended_until
 
 
 def rate_refusal(why: str, wait_s: float) -> RateLimited:

@@ -53,6 +53,8 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
     Raises:
         InvalidArgument: A field has a value that is not served (90001).
     """
+    if _is_plain(body):
+        return PLAIN
     for name, value, served in (
         ("SyncOtherMachine", body.sync_other_machine, 1),
         ("IsNeedReadReceipt", body.receipt, 0),
@@ -70,6 +72,19 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
         return PLAIN
     life_s = min(life, LIFE_LIMIT_S) if not isinstance(life, msgspec.UnsetType) and not online else 0
     return SendOptions(online, (), control, life_s, *callbacks)
+
+
+def _is_plain(body: SendC2CRequest) -> bool:
+    """Return True if a request has no options, as nearly all requests."""
+    return not (
+        body.receipt
+        or body.extensible
+        or body.online_only
+        or body.without_callbacks
+        or body.control is not NO_CONTROL
+        or body.msg_life_time is not msgspec.UNSET
+        or body.sync_other_machine != 1
+    )
 
 
 def group_options(body: SendGroupRequest, *, admin: bool = False) -> SendOptions:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from heapq import heappop, heappush
-from typing import Self
 
 
 class SenderLane:
@@ -32,10 +31,16 @@ class SenderLane:
         """Return True while an earlier message must be submitted first."""
         return bool(self._failed) and min(self._failed) < place.number
 
+    def take_free_turn(self, place: LanePlace) -> bool:
+        """Begin the turn of a message if no message is being decided and none waits; return False if it has to wait."""
+        if self._taken or self._waiting or self.is_blocked(place):
+            return False
+        self._taken = True
+        return True
+
     async def take_turn(self, place: LanePlace) -> None:
         """Wait until no message is being decided and no earlier one waits; end the turn with `end_turn()`."""
-        if not self._taken and not self._waiting and not self.is_blocked(place):
-            self._taken = True
+        if self.take_free_turn(place):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (place.number, turn))
@@ -90,7 +95,7 @@ class SenderLane:
 
 
 class LanePlace:
-    """The place of one message in the lane of its sender. As a context manager, the turn in which the message is decided.
+    """The place of one message in the lane of its sender, with the turn in which the message is decided.
 
     Attributes:
         number: The position among the messages of the sender.
@@ -103,12 +108,15 @@ class LanePlace:
         self._left = False
         self.number = number
 
-    async def __aenter__(self) -> Self:
-        """Wait for the turn of this message."""
-        await self._lane.take_turn(self)
-        return self
+    def take_free_turn(self) -> bool:
+        """Begin the turn of this message without a wait; return False if it has to wait."""
+        return self._lane.take_free_turn(self)
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def wait_for_turn(self) -> None:
+        """Wait for the turn of this message, and begin it."""
+        await self._lane.take_turn(self)
+
+    def end_turn(self) -> None:
         """End the turn."""
         self._lane.end_turn()
 

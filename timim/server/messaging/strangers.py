@@ -60,7 +60,7 @@ class StrangerLimit:
         return 0.0
 
     def _watch(self, sender: str, now: float) -> None:
-        if not self._rates.refuses(sender, now):
+        if not self._rates.can_refuse(sender) or not self._rates.refuses(sender, now):
             self._exhausted.discard(sender)
             return
         if len(self._exhausted) >= BUCKETS_LIMIT:

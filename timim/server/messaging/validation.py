@@ -11,7 +11,7 @@ from ...errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolErro
 from ...protocol.codec import encode
 from ...protocol.elems import split_body
 from ...protocol.entries import PushInfo
-from ...protocol.media import MediaRef, media_refs
+from ...protocol.media import MEDIA_ELEMS, MediaRef, media_refs
 from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
 from ...protocol.numbers import fits
@@ -56,8 +56,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Return a hash of the content, which distinguishes a resend from another message with the same msg_id."""
-        digest = hashlib.blake2b(bytes(self.msg_body), digest_size=16)
-        digest.update(b"\0" + self.cloud_custom_data.encode())
+        digest = hashlib.blake2b(b"%b\0%b" % (self.msg_body, self.cloud_custom_data.encode()), digest_size=16)
         if self.options.receivers:
             digest.update("\0".join(("", *sorted(self.options.receivers))).encode())
         return digest.digest()
@@ -94,14 +93,16 @@ class MessageValidator:
             raise InvalidArgument(exc.info, code=90002) from exc
         if not members:
             raise InvalidElem("MsgBody is empty; a message needs at least one elem", code=90002)
+        refers = False
         for member in members:
+            refers |= member.msg_type in MEDIA_ELEMS
             if member.msg_type in SERVER_ELEMS:
                 raise InvalidElem(f"{member.msg_type} is reserved for the server and cannot be sent", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be a JSON object", code=90010)
             if member.msg_type == RELAY_TYPE:
                 validate_relay(member.msg_content)
-        return tuple(media_refs(members, self.media_url))
+        return tuple(media_refs(members, self.media_url)) if refers else ()
 
     def _check_size(self, outgoing: OutgoingMessage) -> None:
         push_size = 0

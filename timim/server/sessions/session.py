@@ -141,12 +141,18 @@ class Session:
         self._waiting.add(len(frame))
         self._wake.set()
 
+    def try_reserve(self, size: int) -> bool:
+        """Keep room for a reply of this size, unless it does not fit with the waiting replies into `queue_bytes`."""
+        if (used := self._reply_bytes + self._reserved_bytes) and used + size > self._queue_bytes:
+            return False
+        self._reserved_bytes += size
+        return True
+
     async def reserve(self, size: int) -> None:
         """Wait until a reply of this size fits with the waiting replies into `queue_bytes`, and keep the room for it."""
-        while (used := self._reply_bytes + self._reserved_bytes) and used + size > self._queue_bytes:
+        while not self.try_reserve(size):
             self._taken.clear()
             await self._taken.wait()
-        self._reserved_bytes += size
 
     def release(self, size: int) -> None:
         """Release room that was reserved, once the reply is queued."""

@@ -25,7 +25,7 @@ def c2c_timeline(one: str, other: str) -> str:
 
     User ids contain no control characters, so the name is unambiguous.
     """
-    return "c2c\x1f" + "\x1f".join(sorted((one, other)))
+    return f"c2c\x1f{one}\x1f{other}" if one <= other else f"c2c\x1f{other}\x1f{one}"
 
 
 def group_timeline(group_id: str) -> str:

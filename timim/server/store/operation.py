@@ -50,7 +50,7 @@ class SqlEngine(Protocol):
 
     async def close(self) -> None: ...
 
-    async def append(self, entry: NewEntry) -> Appended:
+    def append(self, entry: NewEntry) -> Awaitable[Appended]:
         """Append an entry, in the order of the calls of `append` and `submit`. Many appends may share one statement."""
         ...
 

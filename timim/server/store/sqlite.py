@@ -31,11 +31,11 @@ class SqliteEngine:
     async def close(self) -> None:
         await self._database.close()
 
-    async def append(self, entry: NewEntry) -> Appended:
+    def append(self, entry: NewEntry) -> Awaitable[Appended]:
         """Queue an append. Appends of one loop iteration, and those queued during a write, share one transaction."""
         if entry.media or entry.has_requests or entry.checks or entry.window_s or entry.callbacks:  # rare: more statements
-            return await self.submit(partial(timelines.append, entry))
-        return await self._database.submit_item(_append_all, entry)
+            return self.submit(partial(timelines.append, entry))
+        return self._database.submit_item(_append_all, entry)
 
     def submit(self, op: StartOperation[T]) -> Awaitable[T]:
         return self._database.submit(bound(op))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class TimelineStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def append(self, entry: NewEntry) -> Appended:
+    def append(self, entry: NewEntry) -> Awaitable[Appended]:
         """Store an entry. Entries are numbered in the order of the calls.
 
         An entry whose sender and msg_id exist already is not stored again: the existing one is returned.
@@ -55,7 +55,7 @@ class TimelineStore:
             InvalidElem: The message refers to content that its sender may not read.
             StaleRead: A version of `checks` is no longer the current one.
         """
-        return await self._engine.append(entry)
+        return self._engine.append(entry)
 
     async def import_entry(self, entry: NewEntry) -> Appended:
         """Store an entry with a time of its own at the end of its timeline, or return the existing one.

@@ -53,11 +53,15 @@ async def post(lane: SenderLane, store: QueueStore, number: int, rng: random.Ran
     try:
         while True:
             while True:
-                async with place:
+                if not place.take_free_turn():
+                    await place.wait_for_turn()
+                try:
                     for _ in range(rng.choice((0, 0, 0, 1, 5))):  # reads of entities
                         await asyncio.sleep(0)
                     if not place.blocked:
                         break
+                finally:
+                    place.end_turn()
             place.submit()
             try:
                 return await store.append(number, place)
