@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.webclient import WebClient, the, web_client
+from tests.interop.webclient import WebClient, WebError, the, web_client
 from timim import CustomElem, MergerElem, ReadReceipt
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -52,6 +52,11 @@ async def test_messages_are_forwarded_and_merged_on_the_web(server: RunningServe
         merger = (await heard.wait_for_message(lambda m: isinstance(m[0], MergerElem)))[0]
         assert isinstance(merger, MergerElem)
         assert (merger.title, tuple(merger.abstracts)) == ("talk", ("a", "b"))
+        where = {"conversationID": "C2Cbob", "time": first["time"], "direction": 1}
+        newer = await alice.call("getMessageListHopping", where | {"count": 2})
+        assert [m["payload"]["text"] for m in newer["messageList"]] == ["first", "second"]
+        newer = await alice.call("getMessageListHopping", where | {"count": 2})  # goes on behind the last one
+        assert [m["type"] for m in newer["messageList"]] == ["TIMTextElem", "TIMRelayElem"]
         page = await alice.call("getMessageListHopping", {"conversationID": "C2Cbob", "time": second["time"] + 1, "count": 15})
         assert [m["payload"]["text"] for m in page["messageList"] if m["type"] == "TIMTextElem"] == ["first", "second", "first"]
 
@@ -76,8 +81,10 @@ async def test_mentions_and_receipts_pass_both_ways(server: RunningServer, alice
         assert (await alice.call("getGroupMessageReadMemberList", query))["readUserIDList"] == ["bob"]
         query["filter"] = 1
         assert (await alice.call("getGroupMessageReadMemberList", query))["unreadUserIDList"] == ["carol"]
-        mine = await group.conversation.send("and you this", request_receipt=True)
+        await group.set_name_card("the chief")
+        mine = await group.conversation.send("and you this", request_receipt=True, mention=["alice"])
         received = await alice.told("onMessageReceived", lambda data: "and you this" in str(data))
+        assert (received[0]["atUserList"], received[0]["nameCard"]) == (["alice"], "the chief")
         await alice.call("sendMessageReadReceipt", [the(received[0]["ID"])])
         receipt = await heard.wait_for_event(ReadReceipt)
         assert (receipt.seq, receipt.readers, receipt.others) == (mine.seq, 1, 1)
@@ -119,6 +126,7 @@ async def test_the_state_of_a_login_and_of_conversations_is_shown_on_the_web(ser
         assert await alice.call("getJoinedCommunityList") == {"groupList": []}
         await alice.call("logout")
         assert await alice.call("isReady") is False
+        await alice.login()
         await alice.call("destroy")
 
 
@@ -139,7 +147,8 @@ async def test_invitations_pass_between_web_clients_and_reach_timim(server: Runn
         await bob.call("accept", {"inviteID": first, "data": "yes"})
         accepted = await alice.told("ts_invitee_accepted")
         assert (accepted["inviteID"], accepted["invitee"], accepted["data"]) == (first, "bob", "yes")
-        second = (await bob.call("invite", {"userID": "alice", "data": "and now?", "timeout": 30}))["inviteID"]
+        asked: dict[str, Any] = {"userID": "alice", "data": "and now?", "timeout": 30}
+        second = (await bob.do("inviteSync", options=asked))["inviteID"]
         await alice.told("newInvitationReceived", lambda data: data["inviteID"] == second)
         await alice.call("reject", {"inviteID": second, "data": "no"})
         assert (await bob.told("ts_invitee_rejected"))["inviteID"] == second
@@ -150,9 +159,36 @@ async def test_invitations_pass_between_web_clients_and_reach_timim(server: Runn
         shown = await bob.told("newInvitationReceived", lambda data: data["inviteID"] == third)
         assert shown["groupID"] == group.id
         await alice.call("cancel", {"inviteID": third, "data": "never mind"})
+        fourth = (await alice.do("inviteInGroupSync", options=asked))["inviteID"]
+        await bob.told("newInvitationReceived", lambda data: data["inviteID"] == fourth)
         assert (await bob.told("ts_invitation_cancelled"))["inviteID"] == third
         received = next(
             m for e in bob.events if e["event"] == "onMessageReceived" for m in e["data"] if m["type"] == "TIMCustomElem"
         )
         assert (await bob.call("getSignalingInfo", the(received["ID"])))["inviter"] == "alice"
         await bob.do("noSignals")
+
+
+async def test_a_refused_message_is_sent_again_on_the_web(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob)
+    async with bob:
+        await bob.friends.block("alice")
+        to = {"to": "bob", "conversationType": "C2C", "payload": {"text": "let me in"}}
+        message = await alice.call("createTextMessage", to)
+        with pytest.raises(WebError) as refused:
+            await alice.call("sendMessage", the(message["ID"]))
+        assert refused.value.code == 20007
+        await bob.friends.unblock("alice")
+        await alice.call("resendMessage", the(message["ID"]))
+        await heard.wait_for_message(lambda m: m.text == "let me in")
+
+
+async def test_a_listener_hears_until_it_is_removed_on_the_web(server: RunningServer, alice: WebClient) -> None:
+    async with server.client("bob") as bob:
+        await alice.do("off", event="onMessageReceived")
+        await bob.c2c("alice").send("unheard")
+        await alice.told("onConversationListUpdated", lambda data: "unheard" in str(data))
+        await alice.do("on", event="onMessageReceived")
+        await bob.c2c("alice").send("heard")
+        assert [m["payload"]["text"] for m in await alice.received(1)] == ["heard"]

@@ -124,10 +124,12 @@ class PushRouter:
             case session.ConversationSettingsNotice():
                 await self._settings.apply_settings_notice(notice)
             case GroupStateNotice():
-                for changed in events_of_group_state(notice):
+                for event in events_of_group_state(notice):
+                    self._dispatcher.deliver_event(event)
+            case FollowNotice():
+                if notice.list in _FOLLOW_LISTS:
+                    changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
                     self._dispatcher.deliver_event(changed)
-            case FollowNotice() if notice.list in _FOLLOW_LISTS:
-                self._dispatcher.deliver_event(FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0))
 
     def _add(self, kind: type[Notice], raws: list[msgspec.Raw]) -> None:
         self._notices.extend(decode(kind, raw) for raw in raws)

@@ -50,6 +50,7 @@ class GroupCounters(Displayed):
         """Fetch all counters.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NotAMember: This account is not in the group.
         """
         reply = await self._connection.call(wire.GET_COUNTERS, wire.GetCountersRequest(group_id=self._group_id))
@@ -103,6 +104,7 @@ class GroupPins(Displayed):
         """Fetch the pinned messages that this account may see, in the order in which they were pinned.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NotAMember: This account is not in the group.
         """
         reply = await self._connection.call(wire.GET_PINNED, groups_wire.GroupIdRequest(group_id=self._group_id))
@@ -115,6 +117,7 @@ class GroupPins(Displayed):
             UnknownMessage: The group has no such message, or it was recalled (10030).
             NoPermission: This account is neither owner nor admin (10007).
             LimitReached: The group has 10 pinned messages (10014).
+            InvalidArgument: The seq is no whole number of 32 bits.
         """
         await self._connection.call(wire.PIN_MESSAGE, wire.PinMessageRequest(group_id=self._group_id, seq=seq))
 
@@ -122,6 +125,7 @@ class GroupPins(Displayed):
         """Unpin the message with this seq.
 
         Raises:
+            InvalidArgument: The seq is no whole number of 32 bits.
             UnknownMessage: The group has no such message (10030).
             NoPermission: This account is neither owner nor admin (10007).
         """

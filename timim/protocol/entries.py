@@ -87,8 +87,8 @@ class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=Tr
     no_last: int | bool = msgspec.field(name="NoLastMsg", default=0)  # 1: never the last message of the conversation list
 
 
-class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
+class MentionItem(msgspec.Struct, kw_only=True, gc=False):
+    """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody. The web client ignores items without the flag."""
 
     all_flag: Int = msgspec.field(name="GroupAtAllFlag", default=0)
     account: str = msgspec.field(name="GroupAt_Account", default="")
@@ -107,6 +107,12 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
 
 
+class SenderCard(msgspec.Struct, kw_only=True, gc=False):
+    """The sender's card in the group, in the form of the web client."""
+
+    name_card: str = msgspec.field(name="NameCard")
+
+
 class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An entry without its seq and time, encoded by the server when it receives the message, and stored."""
 
@@ -123,6 +129,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
     group: EntryGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
+    sender_card: SenderCard | msgspec.UnsetType = msgspec.field(name="MsgFrom_AccountExtraInfo", default=msgspec.UNSET)
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import AsyncIterator
 
+import pytest
+import pytest_asyncio
+
+from tests.support.rest import RestClient
 from tests.support.users import Users
 from timim import FollowCounts, FollowList, FollowsChanged, InvalidArgument, UnknownUser
-from timim.testing import EventRecorder
+from timim.testing import EventRecorder, RunningServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rest(shared_server: RunningServer) -> AsyncIterator[RestClient]:
+    async with RestClient(shared_server) as client:
+        yield client
 
 
 async def test_both_users_see_each_change_of_their_lists(users: Users) -> None:
@@ -38,4 +48,12 @@ async def test_nobody_follows_strangers_or_themselves(users: Users) -> None:
         await me.follows.add("nobody at all")
     with pytest.raises(InvalidArgument):
         await me.follows.add(users.id("me"))
+    assert await me.follows.counts(users.id("me")) == FollowCounts(0, 0, 0)
+
+
+async def test_a_deleted_account_follows_nobody_and_has_no_followers(rest: RestClient, users: Users) -> None:
+    me, other = await users.login("me"), await users.login("other")
+    await me.follows.add(users.id("other"))
+    await other.follows.add(users.id("me"))
+    await rest.done("im_open_login_svc/account_delete", {"DeleteItem": [{"UserID": users.id("other")}]})
     assert await me.follows.counts(users.id("me")) == FollowCounts(0, 0, 0)

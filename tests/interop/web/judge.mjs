@@ -27,7 +27,7 @@ const known = new Map();  // messages that the client has shown, by ID
 const message = (m) => known.set(m.ID, m) && ({
   ID: m.ID, type: m.type, payload: m.payload, from: m.from, to: m.to, flow: m.flow, time: m.time, sequence: m.sequence,
   random: m.random, conversationID: m.conversationID, conversationType: m.conversationType, nick: m.nick, isRevoked: m.isRevoked,
-  isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime,
+  isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime, atUserList: m.atUserList, nameCard: m.nameCard,
 });
 const conversation = (c) => ({
   conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount, isPinned: c.isPinned,
@@ -70,7 +70,8 @@ const revive = (value) => {
   if (value.$message !== undefined) return known.get(value.$message) ?? chat.findMessage(value.$message);
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, revive(one)]));
 };
-for (const [event, shorten] of Object.entries(seen)) chat.on(event, ({ data }) => say({ event, data: shorten(data) }));
+const hear = Object.fromEntries(Object.entries(seen).map(([event, shorten]) => [event, ({ data }) => say({ event, data: shorten(data) })]));
+for (const event of Object.keys(seen)) chat.on(event, hear[event]);
 
 const file = ({ path: name, type, size }) => {
   if (size) Picture.size = size;
@@ -86,6 +87,10 @@ const make = {
 };
 const heard = Object.fromEntries(Object.values(TencentCloudChat.TSignaling).filter((event) => typeof event === "string").map((event) => [event, ({ data }) => say({ event, data: plain(data) })]));
 const todo = {
+  off: async ({ event }) => { chat.off(event, hear[event]); },
+  on: async ({ event }) => { chat.on(event, hear[event]); },
+  inviteSync: ({ options }) => new Promise((done, failed) => chat.inviteSync(options, (result) => done({ inviteID: result.inviteID }), failed)),
+  inviteInGroupSync: ({ options }) => new Promise((done, failed) => chat.inviteInGroupSync(options, (result) => done({ inviteID: result.inviteID }), failed)),
   signals: async () => { for (const [event, hear] of Object.entries(heard)) chat.addSignalingListener(event, hear); },
   noSignals: async () => { for (const [event, hear] of Object.entries(heard)) chat.removeSignalingListener(event, hear); },
   call: async ({ method, args }) => {

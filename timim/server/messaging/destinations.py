@@ -13,7 +13,7 @@ import msgspec
 from ...errors import InvalidConversation
 from ...ids import ConversationKey, ConversationType
 from ...protocol import callbacks, session
-from ...protocol.entries import EntryGroupInfo, EntryPayload
+from ...protocol.entries import EntryGroupInfo, EntryPayload, SenderCard
 from ...protocol.messages import SenderInfo
 from ..social.changesets import users_who_see
 from ..social.entity_cache import EntityCache
@@ -108,6 +108,8 @@ class GroupDestination:
         """Set the destination and the sender's role in the payload of a message."""
         member = self.group.members.get(sender.user_id, OUTSIDER)
         payload.to_group_id = self.group_id
+        if member.name_card:
+            payload.sender_card = SenderCard(name_card=member.name_card)
         payload.group = EntryGroupInfo(
             group_id=self.group_id,
             group_name=self.group.name,
