@@ -62,6 +62,8 @@ class GroupCounters(Displayed):
         Raises:
             InvalidArgument: A key is empty or over 128 bytes (10004).
             LimitReached: The group would have more than 20 counters (10014).
+            RateLimited: The group has too many messages and changes; `retry_after` is the time until one is accepted.
+            Muted: This account or the whole group is muted (10017).
         """
         items = [wire.Counter(key=key, value=value) for key, value in counters.items()]
         await self._update(wire.SET, items)
@@ -75,6 +77,8 @@ class GroupCounters(Displayed):
         Raises:
             InvalidArgument: The key is empty or over 128 bytes, or the sum has more than 64 bits (10004).
             LimitReached: The group has 20 other counters (10014).
+            RateLimited: The group has too many messages and changes; `retry_after` is the time until one is accepted.
+            Muted: This account or the whole group is muted (10017).
         """
         return (await self._update(wire.INCREASE, [wire.Counter(key=key, value=by)])).counters[0].value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.support.users import Users
@@ -13,8 +15,9 @@ from timim import (
     LimitReached,
     NoPermission,
     NotAMember,
+    RateLimited,
 )
-from timim.testing import EventRecorder
+from timim.testing import EventRecorder, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -96,3 +99,13 @@ async def test_members_count_those_who_are_online(users: Users) -> None:
     await users.server.add_users(offline)
     group = await owner.groups.create("Public", name="team", members=[users.id("member"), offline])
     assert await group.online_members() == 2
+
+
+async def test_changes_of_counters_count_in_the_rate_of_the_group() -> None:
+    async with running_server(group_messages_per_s=2) as server, server.client("owner") as owner:
+        group = await owner.groups.create("Public", name="team")
+        outcomes = await asyncio.gather(*(group.counters.increase("likes") for _ in range(100)), return_exceptions=True)
+        refused = [one for one in outcomes if isinstance(one, BaseException)]
+        assert refused
+        assert all(isinstance(one, RateLimited) and one.retry_after for one in refused)
+        assert await group.counters.get() == {"likes": 100 - len(refused)}

@@ -65,6 +65,8 @@ async def update_counters(context: RequestContext, body: wire.UpdateCountersRequ
     changed = [wire.Counter(key=key, value=after[key]) for key in dict.fromkeys(one.key for one in body.counters)]
     if after == group.counters:
         return wire.CountersReply(counters=changed, seq=group.counters_seq)
+    if not context.admin:
+        context.services.poster.admit_change(context.user, group)
     now = replace(group, counters=after, counters_seq=group.counters_seq + 1)
     await context.services.changesets.apply(Changeset([SetGroup(now)]))
     notice = wire.GroupStateNotice(group_id=group.group_id, user=context.user, counters=changed)
