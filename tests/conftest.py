@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import os
 import random
+import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -113,16 +116,16 @@ def own_postgres(stoppable_postgres: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
-    """Return a function that creates an empty database and returns its URL."""
+    """Return a function that returns the URL of an empty database."""
     names: list[str] = []
 
-    def make() -> str:
-        names.append(f"t{uuid.uuid4().hex}")
-        return postgres.database(names[-1])
+    def lend() -> str:
+        names.append(postgres.lend())
+        return postgres.url(names[-1])
 
-    yield make
+    yield lend
     for name in names:
-        postgres.drop(name)
+        postgres.take_back(name)
 
 
 @pytest.fixture(scope="session")
@@ -174,31 +177,43 @@ ONE_PROCESS = {
 }
 
 
-# Files whose tests share something that takes seconds to make: one worker runs those with the same name.
+# Files that share something that takes seconds to make: one worker runs those with the same name.
 TOGETHER = {
-    "tests/cluster/test_replica.py": "PostgreSQL and its replica",
     "tests/cluster/test_shared_content.py": "S3",
     "tests/integration/cli/test_blobs_option.py": "S3",
-    "tests/integration/client/test_media_safety.py": "hostile pictures",
     "tests/integration/cli/test_cli_files.py": "nbformat",
     "tests/integration/server/test_content_stores.py": "S3",
     "tests/integration/test_notebooks.py": "nbformat",
-    "tests/meta/test_licences.py": "the bill of materials",
-    "tests/meta/test_raises_described.py": "the parsed package",
-    "tests/meta/test_walks.py": "the parsed modules",
 }
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Give each test to a free worker, and those of `TOGETHER` to one. With pytest 9.2 the mark xdist_group has no effect."""
+    """Give each file to a free worker, so that what its tests share is made once.
+
+    With pytest 9.2 the mark xdist_group has no effect.
+    """
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+            file = nodeid.partition("::")[0]
+            return TOGETHER.get(file, file)
 
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let one worker compile the tests for all of them: the others wait until it has collected."""
+    if sys.pycache_prefix is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with Path(sys.pycache_prefix, "collection.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

@@ -12,8 +12,6 @@ import subprocess
 import sys
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.utils import canonicalize_name
 
 from tools.runtime_packages import REVIEWED, ROOT, runtime_packages
@@ -65,6 +63,9 @@ def document() -> dict[str, Any]:
 
 def fault_of(text: str) -> str | None:
     """Return the first violation of CycloneDX's schema 1.6 in a document, None if it is valid."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator  # the import takes 2 s
+
     fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     return None if fault is None else str(fault)
 

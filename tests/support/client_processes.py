@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
-from tests.support.paths import ROOT
+from tests.support.fork_server import FORK_SERVER
 from timim import Client, Message, TimimError, sign_user
 from timim.engine.delivery import Delivery
 from timim.engine.ingest import Ingest
@@ -40,8 +42,8 @@ TIMEOUT_S = 1.0
 class Clients:
     """The client processes of a test. `start` adds one; the remaining ones are killed at the end."""
 
-    def __init__(self, forker: asyncio.subprocess.Process, socket: str) -> None:
-        self._forker = forker
+    def __init__(self, orders: asyncio.StreamWriter, socket: str) -> None:
+        self._orders = orders
         self._socket = socket
         self._said: dict[int, list[list[Any]]] = {}
         self._more = asyncio.Condition()
@@ -65,8 +67,7 @@ class Clients:
             "folder": str(folder),
             **options,
         }
-        assert self._forker.stdin is not None
-        self._forker.stdin.write(json.dumps(order).encode() + b"\n")
+        self._orders.write(json.dumps(order).encode() + b"\n")
         client = ClientProcess(self, number)
         (self._pids[number],) = await client.hear("started")
         return client
@@ -137,23 +138,26 @@ class ClientProcess:
 
 @asynccontextmanager
 async def client_processes() -> AsyncIterator[Clients]:
+    """Run the process that forks clients. What they print is printed at the end."""
+    connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
     with tempfile.TemporaryDirectory(prefix="timim-farm-") as folder:
-        forker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.support.client_processes",
-            stdin=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-        )
-        clients = Clients(forker, f"{folder}/s")
+        ordering = await asyncio.start_unix_server(lambda _, writer: connected.set_result(writer), f"{folder}/orders")
+        forker = await FORK_SERVER.launch(("-m", "tests.support.client_processes", f"{folder}/orders"), os.environ)
+        printing = asyncio.create_task(forker.communicate())
+        either: set[asyncio.Future[Any]] = {connected, printing}
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        assert connected.done(), printing.result()
+        clients = Clients(connected.result(), f"{folder}/s")
         listener = await asyncio.start_unix_server(clients.listen, clients._socket)
         try:
             yield clients
         finally:
             await clients.kill_all()
-            assert forker.stdin is not None
-            forker.stdin.close()
-            await forker.wait()
+            connected.result().close()
+            printed, _ = await printing
+            print(printed.decode())
+            ordering.close()
             listener.close()
             await listener.wait_closed()
 
@@ -310,7 +314,16 @@ async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> 
 
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for the children
-    for line in sys.stdin:
+    Client("ws://127.0.0.1", app_id=1, user_id="nobody", user_sig="none", data_dir=":memory:")  # makes pydantic's validators
+    gc.collect()
+    gc.freeze()  # otherwise each collection of a client would copy the memory of all modules
+    with socket.socket(socket.AF_UNIX) as orders:
+        orders.connect(sys.argv[1])
+        fork_clients(orders.makefile(encoding="utf-8"))
+
+
+def fork_clients(orders: TextIO) -> None:
+    for line in orders:
         if os.fork() == 0:
             try:
                 asyncio.run(run_client(json.loads(line)))

@@ -21,9 +21,13 @@ import sys
 import traceback
 from pathlib import Path
 
-# `python -m timim.cli` imports these. Modules of the command line are left out, because some read the environment.
+# `python -m timim.cli`, a server with callbacks, and clients that transfer media import these. Modules of the command line are
+# left out, because some read the environment.
 PRELOADED = (
+    "PIL.Image",
+    "anyio._backends._asyncio",
     "asyncpg",
+    "httpx2",
     "nats.aio.client",
     "obstore.store",
     "prometheus_client",
@@ -38,7 +42,10 @@ PRELOADED = (
     "timim.server.bus.nats",
     "timim.server.store.postgres.engine",
     "typer",
+    "typer._adapters",
     "uvicorn",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.auto",
 )
 READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
 FORBIDDEN = ("timim.cli", "timim.testing")

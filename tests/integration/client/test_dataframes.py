@@ -6,8 +6,6 @@ import re
 import sys
 from datetime import UTC, datetime
 
-import pandas as pd
-import polars
 import pytest
 
 from tests.support.paths import DOCS, MEDIA
@@ -36,6 +34,9 @@ async def test_the_page_of_the_docs_has_the_columns_and_their_dtypes() -> None:
 
 @pytest.mark.requirement("P08")
 async def test_a_page_becomes_a_frame_with_documented_columns(shared_server: RunningServer) -> None:
+    import pandas as pd  # here, because each worker imports this file, and the two packages take a second
+    import polars
+
     async with shared_server.client("alice") as alice, shared_server.client("bob") as bob:
         await talk(alice, bob)
         page = await bob.c2c("alice").get_messages(20)
