@@ -15,7 +15,6 @@ from ..conversation import Conversation
 from ..errors import InvalidArgument, error_for
 from ..ids import UserId, flat_user_ids
 from ..protocol import group_members as member_wire
-from ..protocol import group_state as state_wire
 from ..protocol import groups as wire
 from ..transport.connection import Connection
 from ..util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
@@ -273,14 +272,6 @@ class Group(Displayed):
             NoPermission: This account is neither owner nor admin.
         """
         await self._answer_invitation(user_id, "Reject", text)
-
-    async def online_members(self) -> int:
-        """Fetch the number of members who have a device online.
-
-        Raises:
-            NotAMember: This account is not in the group.
-        """
-        return (await self._connection.call(state_wire.COUNT_ONLINE, wire.GroupIdRequest(group_id=self.id))).count
 
     async def attributes(self) -> dict[str, str]:
         """Fetch the group's attributes: up to 16 short texts by key.

@@ -112,6 +112,15 @@ class Groups(Displayed):
             if offset >= reply.total:
                 return found
 
+    async def online_members(self, id: GroupId) -> int:
+        """Fetch the number of members of a group who have a device online.
+
+        Raises:
+            NotAMember: This account is not in the group (10007).
+            UnknownGroup: No such group exists (10010).
+        """
+        return (await self._connection.call(state_wire.COUNT_ONLINE, wire.GroupIdRequest(group_id=id))).count
+
     async def applications(self) -> tuple[JoinApplication, ...]:
         """Fetch the applications to join that this account may answer as an owner or admin, in all groups, oldest first.
 

@@ -98,7 +98,7 @@ async def test_members_count_those_who_are_online(users: Users) -> None:
     offline = users.id("offline")
     await users.server.add_users(offline)
     group = await owner.groups.create("Public", name="team", members=[users.id("member"), offline])
-    assert await group.online_members() == 2
+    assert await owner.groups.online_members(group.id) == 2
 
 
 async def test_changes_of_counters_count_in_the_rate_of_the_group() -> None:

@@ -19,7 +19,7 @@ class Followed(NamedTuple):
     time: int
 
 
-class FollowCounts(NamedTuple):
+class FollowNumbers(NamedTuple):
     """The numbers of a user's followers, of the users whom that user follows, and of those in both lists."""
 
     followers: int
@@ -60,7 +60,7 @@ class FollowStore:
         """Return the users whom a user follows, all or those who follow back, in the order of their ids, after `after`."""
         return await self._engine.read(partial(following, user, after, limit, mutual))
 
-    async def counts(self, user: str) -> FollowCounts:
+    async def counts(self, user: str) -> FollowNumbers:
         """Count the followers of a user, and the users whom that user follows."""
         return await self._engine.read(partial(counts, user))
 
@@ -106,13 +106,13 @@ def following(user: str, after: str, limit: int, mutual: bool) -> Operation[list
     return [Followed(*row) for row in rows]
 
 
-def counts(user: str) -> Operation[FollowCounts]:
+def counts(user: str) -> Operation[FollowNumbers]:
     """Count the rows of a user."""
     found: list[int] = []
     for where in ("f.followed=?", "f.follower=?", f"f.follower=?{_MUTUAL}"):
         row = yield from first_row(f"SELECT count(*) FROM follows f WHERE {where}", user)
         found.append(int(row[0]) if row is not None else 0)
-    return FollowCounts(*found)
+    return FollowNumbers(*found)
 
 
 def ties(user: str, others: Sequence[str]) -> Operation[list[FollowTie]]:
