@@ -278,7 +278,7 @@ class RateLimited(ServerRefused):
     """Request beyond the rate limit; retry after `retry_after` seconds."""
 
     code: int = 10023
-    codes: ClassVar[Codes] = (10023, 9506, 60007)
+    codes: ClassVar[Codes] = (10023, 9506, 60007, 60011)
 
 
 class UnknownMessage(ServerRefused):

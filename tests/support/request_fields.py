@@ -98,6 +98,8 @@ def valid_body(command: str, group_id: str) -> dict[str, Json]:
 
 def _valid(kind: inspect.Type, name: str, group_id: str) -> Json:
     match kind:
+        case inspect.Metadata(type=inner):
+            return _valid(inner, name, group_id)
         case inspect.StructType(fields=fields):
             return {f.encode_name: _valid(f.type, f.encode_name, group_id) for f in fields if f.encode_name not in LEFT_OUT}
         case inspect.ListType(item_type=item):
@@ -126,6 +128,8 @@ def fields(command: str) -> Iterator[Field]:
 def _fields(command: str, path: Path, kind: inspect.Type) -> Iterator[Field]:
     if path:
         yield Field(command, path, kind)
+    if isinstance(kind, inspect.Metadata):  # of a list with a declared limit
+        kind = kind.type
     match kind:
         case inspect.StructType(fields=members):
             for member in members:

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import backup, bench, chat, handled, history, messages, server, users, webhooks
+from . import (
+    backup,
+    bench,
+    chat,
+    groups,
+    handled,
+    history,
+    messages,
+    operator_messages,
+    operator_users,
+    server,
+    users,
+    webhooks,
+)
 from .console import DEBUG
 
 HELP = """Send and receive instant messages, and run a server.
@@ -21,7 +34,10 @@ app.add_typer(chat.app)
 app.add_typer(history.app)
 app.add_typer(handled.app, name="handled")
 app.add_typer(server.app)
+users.app.add_typer(operator_users.app)
 app.add_typer(users.app, name="users")
+app.add_typer(groups.app, name="groups")
+app.add_typer(operator_messages.app, name="messages")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(backup.app)
 app.add_typer(bench.app)

@@ -125,24 +125,36 @@ def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., 
     Args:
         kept: The default of `--kept`.
     """
+    return with_options(AccountOptions, kept=kept, user=inspect.Parameter.empty)
+
+
+def with_options(options: type[Any], **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the fields of a class to a command as options, and passes an object as its first argument.
+
+    Args:
+        options: A dataclass, each field of which is a command-line option.
+        **defaults: The defaults of fields that differ from those of the class.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        types = get_type_hints(AccountOptions, include_extras=True)
-        options = []
-        for field in fields(AccountOptions):
-            default = inspect.Parameter.empty if field.name == "user" else field.default
-            default = kept if field.name == "kept" else default
-            options.append(
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[field.name])
+        types = get_type_hints(options, include_extras=True)
+        added = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(field.name, field.default),
+                annotation=types[field.name],
             )
+            for field in fields(options)
+        ]
         signature = inspect.signature(command, eval_str=True)
         own = list(signature.parameters.values())[1:]
 
         @wraps(command)
         def wrapped(**given: Any) -> None:
-            command(AccountOptions(**{option.name: given.pop(option.name) for option in options}), **given)
+            command(options(**{option.name: given.pop(option.name) for option in added}), **given)
 
-        parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]
+        parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *added]
         wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return wrapped

@@ -15,8 +15,8 @@ _GROUPS: dict[str, str] = {
         app_id secret_key previous_secret_key admin""",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
-        devices requests_in_flight requests_in_flight_shared user_requests_per_s user_bytes_per_s user_burst_s open_metrics
-        log_level""",
+        devices requests_in_flight requests_in_flight_shared rest_requests_per_s rest_app_requests_per_s
+        user_requests_per_s user_bytes_per_s user_burst_s open_metrics log_level""",
     "Hostile peers": """connection_waiting_bytes stranger_waiting_bytes total_waiting_bytes least_bytes_per_s least_rate_s
         close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet control_frames_per_s
         fragments_per_message""",

@@ -14,7 +14,7 @@ from ..protocol.administration import END_LOGINS, EndLoginsRequest
 from .console import out, print_json, run_command
 from .options import DATA, AppId, AsJson, DataDir, SigFile, Url, read_app_key, read_secret, server_url
 
-HELP = "End the logins of a user on a running server, as its administrator."
+HELP = "Manage the accounts of a running server, as its administrator."
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 

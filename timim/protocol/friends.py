@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .numbers import Int
+from .numbers import Int, at_most
 
 BOTH, SINGLE = "Add_Type_Both", "Add_Type_Single"
 DELETE_BOTH, DELETE_SINGLE = "Delete_Type_Both", "Delete_Type_Single"
@@ -14,6 +16,7 @@ RECEIVED, SENT = "Pendency_Type_ComeIn", "Pendency_Type_SendOut"
 CHECKED = "CheckResult_Type_"  # before each relation
 CHECK_BOTH = CHECKED + "Both"
 ADD_TO_GROUP, DELETE_FROM_GROUP = "Update_Type_Add", "Update_Type_Delete"
+CHECKED_AT_ONCE, NAMED_AT_ONCE = 1000, 100  # accounts in a check, and in other requests
 PENDING = 30539  # ResultCode of an application that is pending
 
 
@@ -198,7 +201,7 @@ class CheckRequest(Body):
     """Accounts whose relation to `From_Account` is asked for. CheckType ends with Single or Both."""
 
     account: str = msgspec.field(name="From_Account", default="")
-    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    users: Annotated[list[str], at_most(CHECKED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
     type: str = msgspec.field(name="CheckType", default="")
 
 
@@ -229,7 +232,7 @@ class GetFriendsRequest(Body):
     """Friends of an account, and the tags that are asked for; all tags if there are none."""
 
     account: str = msgspec.field(name="From_Account", default="")
-    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    users: Annotated[list[str], at_most(NAMED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
     tags: list[str] = msgspec.field(name="TagList", default_factory=list)
 
 
@@ -262,7 +265,9 @@ class UpdateFriendGroupRequest(Body):
     account: str = msgspec.field(name="From_Account", default="")
     old_name: str = msgspec.field(name="GroupOldName", default="")
     new_name: str = msgspec.field(name="GroupNewName", default="")
-    changes: list[FriendGroupChange] = msgspec.field(name="UpdateGroupItem", default_factory=list)
+    changes: Annotated[list[FriendGroupChange], at_most(NAMED_AT_ONCE)] = msgspec.field(
+        name="UpdateGroupItem", default_factory=list
+    )
 
 
 class FriendGroupResult(FriendResult, kw_only=True):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .groups import MUTES, CustomField, GroupIdRequest, NewMember
-from .numbers import Int
+from .groups import MEMBERS_AT_ONCE, MUTES, CustomField, GroupIdRequest, NewMember
+from .numbers import Int, at_most
+
+REMOVED_AT_ONCE = 500  # limit of lists in requests
 
 JOINED, ASKED = "JoinedSuccess", "WaitAdminApproval"
 FAILED, ADDED, ALREADY_MEMBER, PENDING = 0, 1, 2, 3  # Result of one member in an AddMembersReply
@@ -55,7 +59,9 @@ class AddMembersRequest(Body):
     """Add up to 100 members. Silence 1 (administrators only) sends no tip and no notice."""
 
     group_id: str = msgspec.field(name="GroupId")
-    members: list[NewMember] = msgspec.field(name="MemberList", default_factory=list)
+    members: Annotated[list[NewMember], at_most(MEMBERS_AT_ONCE, least=1)] = msgspec.field(
+        name="MemberList", default_factory=list
+    )
     silence: Int = msgspec.field(name="Silence", default=0)
 
 
@@ -76,7 +82,9 @@ class DeleteMembersRequest(Body):
     """Remove up to 500 members; other users are ignored."""
 
     group_id: str = msgspec.field(name="GroupId")
-    users: list[str] = msgspec.field(name="MemberToDel_Account", default_factory=list)
+    users: Annotated[list[str], at_most(REMOVED_AT_ONCE, least=1)] = msgspec.field(
+        name="MemberToDel_Account", default_factory=list
+    )
     reason: str = msgspec.field(name="Reason", default="")
     silence: Int = msgspec.field(name="Silence", default=0)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import BIG_GROUPS, Body, Command, Door, Reply
 from .groups import GroupIdRequest
-from .numbers import Int
+from .numbers import Int, Int64, at_most
 
+COUNTERS_LIMIT = 20  # of a group
 SET, INCREASE, DECREASE = "Set", "Increase", "Decrease"
 
 
@@ -15,7 +18,7 @@ class Counter(msgspec.Struct, kw_only=True):
     """A counter of a group, a whole number of 64 bits."""
 
     key: str = msgspec.field(name="Key")
-    value: int = msgspec.field(name="Value", default=0)
+    value: Int64 = msgspec.field(name="Value", default=0)
 
 
 class UpdateCountersRequest(Body, kw_only=True):
@@ -23,14 +26,14 @@ class UpdateCountersRequest(Body, kw_only=True):
 
     group_id: str = msgspec.field(name="GroupId")
     mode: str = msgspec.field(name="Mode", default=SET)
-    counters: list[Counter] = msgspec.field(name="GroupCounter", default_factory=list)
+    counters: Annotated[list[Counter], at_most(COUNTERS_LIMIT)] = msgspec.field(name="GroupCounter", default_factory=list)
 
 
 class GetCountersRequest(Body, kw_only=True):
     """A query for counters; all counters of the group if no key is given."""
 
     group_id: str = msgspec.field(name="GroupId")
-    keys: list[str] = msgspec.field(name="GroupCounterKeys", default_factory=list)
+    keys: Annotated[list[str], at_most(COUNTERS_LIMIT)] = msgspec.field(name="GroupCounterKeys", default_factory=list)
 
 
 class CountersReply(Reply):

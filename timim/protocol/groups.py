@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .numbers import Int
+from .numbers import Int, at_most
+
+MEMBERS_AT_ONCE, INFOS_AT_ONCE = 100, 50  # limits of lists in requests
 
 MUTES = {"ShutUpTime": "MuteTime", "ShutUpUntil": "MuteUntil", "ShutUpAllMember": "MuteAllMember"}  # old and new names
 
@@ -29,7 +33,7 @@ class CreateGroupRequest(Body):
     name: str = msgspec.field(name="Name")
     group_id: str = msgspec.field(name="GroupId", default="")
     owner: str = msgspec.field(name="Owner_Account", default="")
-    members: list[NewMember] = msgspec.field(name="MemberList", default_factory=list)
+    members: Annotated[list[NewMember], at_most(MEMBERS_AT_ONCE)] = msgspec.field(name="MemberList", default_factory=list)
     introduction: str = msgspec.field(name="Introduction", default="")
     notification: str = msgspec.field(name="Notification", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
@@ -52,7 +56,7 @@ class GroupIdRequest(Body):
 class GetGroupInfoRequest(Body):
     """A query for the properties of up to 50 groups, by one of their members."""
 
-    group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
+    group_ids: Annotated[list[str], at_most(INFOS_AT_ONCE)] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class GroupInfoItem(msgspec.Struct, kw_only=True):

@@ -14,6 +14,11 @@ Stored = Annotated[int, msgspec.Meta(ge=0, lt=NUMBER_LIMIT)]  # a seq or a time
 Flag = Int | bool  # clients of different origin send 1 or true
 
 
+def at_most(items: int, *, least: int = 0) -> msgspec.Meta:
+    """Return the annotation of a list that declares its limit to readers; a handler refuses more with a code of its own."""
+    return msgspec.Meta(extra_json_schema={"maxItems": items} | ({"minItems": least} if least else {}))
+
+
 def fits(number: int) -> bool:
     """Return True if every database can hold the number."""
     return -NUMBER_LIMIT <= number <= NUMBER_LIMIT

@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     """Maximum number of messages in one page of history."""
     requests_in_flight_shared: int = Field(default=8, ge=1)
     """Maximum number of requests of one user that a node processes at once while other users send requests too."""
+    rest_requests_per_s: float = Field(default=0.0, ge=0)
+    """Average rate of REST requests of one administrator on one node; 0 sets no limit. More are refused (60007)."""
+    rest_app_requests_per_s: float = Field(default=0.0, ge=0)
+    """Average rate of REST requests of all administrators together on one node; 0 sets no limit. More are refused (60011)."""
     user_requests_per_s: float = Field(default=200.0, ge=0)
     """Average rate of requests of one user on one node, messages included; 0 sets no limit. More are refused (60007)."""
     user_bytes_per_s: float = Field(default=1024 * 1024.0, ge=0)

@@ -2,11 +2,12 @@
 
 The blocks of a page share an empty folder. The info string of a block says how it runs:
 
-- `python title="bot.py"`, `toml title="…"`: the block is saved under this name, and a later shell block runs it.
+- `python title="bot.py"`, `toml title="…"`, `js title="…"`: the block is saved under this name; a later shell block runs it.
 - `python`: a fragment that may await at its top level. The fragments of a page share their names, which begin with `timim`,
   `asyncio`, and `client`: alice, logged in.
 - `bash`: each line is run. With `data-until="text"` the last line runs in the background, and the next block waits until it
   has printed the text. `data-stops` interrupts the last program in the background before. `data-exit` is the exit status.
+  A block that begins with `node` is left out with its output where Node is not installed.
 - `text title="Output"`: the lines that the block before must print, in this order; `…` stands for any text.
 - `data-skip="reason"`: the block is not run. SKIPPED has the number of such blocks on each page.
 
@@ -175,7 +176,7 @@ class Reader:
 
     def __init__(self, folder: Path, *, starts_server: bool) -> None:
         self.folder = folder
-        self.output: str | Background = ""
+        self.output: str | Background | None = ""
         self._starts_server = starts_server
         self._exit = contextlib.AsyncExitStack()
         self._background: list[Background] = []
@@ -206,13 +207,13 @@ class Reader:
     async def run(self, block: Block) -> None:
         """Run a block, or compare the output of the last block with it."""
         code = block.code.replace(DEFAULT_URL, f"127.0.0.1:{self._port}").replace(BACKEND_PORT, str(self._backend_port))
-        if block.language in ("python", "toml") and "title" in block.options:
+        if block.language in ("python", "toml", "js") and "title" in block.options:
             (self.folder / block.options["title"]).write_text(code)
         elif block.language == "python":
             await self._run_fragment(code, block)
         elif block.language == "bash":
             await self._run_shell(code, block)
-        elif block.options.get("title") == "Output":
+        elif block.options.get("title") == "Output" and self.output is not None:
             output = self.output if isinstance(self.output, str) else self.output.output
             output = output.replace(f"127.0.0.1:{self._port}", DEFAULT_URL)
             assert missing_lines(output, block.code) == [], (str(block), output)
@@ -228,6 +229,9 @@ class Reader:
             self._background.append(background)
             self.output = background
             await background.wait_for(until)
+            return
+        if commands_of(code)[0].startswith("node ") and shutil.which("node") is None:
+            self.output = None
             return
         printed = [await self._run_command(command, block) for command in commands_of(code)]
         self.output = "".join(printed)

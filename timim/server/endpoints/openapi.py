@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -31,7 +32,8 @@ def openapi(handlers: HandlerRegistry) -> dict[str, Any]:
     shown = iter(schemas[1:])
     paths: dict[str, Any] = {}
     for command in commands:
-        body, reply = _renamed(next(shown), command, components), _renamed(next(shown), command, components)
+        body = _renamed(next(shown), command, components, command.required)
+        reply = _renamed(next(shown), command, components)
         for name in (command.name, *command.aliases):
             text = handlers.served[command.name][1].__doc__ or ""
             paths["/v4/" + name.replace(".", "/")] = {"post": _operation(name, text, body, reply)}
@@ -60,13 +62,15 @@ def _operation(name: str, text: str, body: dict[str, Any], reply: dict[str, Any]
     }
 
 
-def _renamed(schema: dict[str, Any], command: Command[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
+def _renamed(
+    schema: dict[str, Any], command: Command[Any, Any], components: dict[str, Any], demanded: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return a schema with the other names of the command's fields, and with the fields that its requests must have."""
     known = components[schema["$ref"].rpartition("/")[2]]
     fields: dict[str, Any] = known.get("properties", {})
     others = {other: fields[name] for name, other in command.renamed.items() if name in fields}
     either = [name for name in command.renamed if name in known.get("required", ())]
-    needed = [name for name in command.required if name in fields]
+    needed = [name for name in demanded if name in fields]
     if not others and not needed:
         return schema
     required = [name for name in known.get("required", ()) if name not in either]

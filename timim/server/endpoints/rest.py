@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from starlette.routing import Route
 
 from ...errors import AuthError, InvalidArgument, MessageTooLong, ServerRefused, TimimError
 from ...protocol.codec import GROUPS, Command, encode
+from ...util.failpoints import failpoint
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
 from ..handlers.rest_bodies import decode_request, encode_reply
+from ..messaging.request_limits import RestLimits
 from ..sessions.auth import Auth
 from ..social.callers import Caller
 from .openapi import openapi
@@ -41,6 +44,7 @@ class RestEndpoint:
         self._services = services
         self._handlers = handlers
         self._auth = auth
+        self._limits = RestLimits(services.settings, services.metrics, now=time.monotonic)
         self._admins = frozenset(services.settings.administrators)
         self._unknown: set[str] = set()
         self._description = b""
@@ -64,6 +68,7 @@ class RestEndpoint:
         closing = False
         try:
             user = await self._authenticate(request)
+            self._limits.charge(user)
             if command is None:
                 raise self._not_served(name)
             self._check_form(request)
@@ -82,6 +87,7 @@ class RestEndpoint:
                 content = encode(reply)
         label = command.name if command is not None else "unknown"
         self._services.metrics.rest.labels(label, str(reply.error_code)).inc()
+        failpoint("before-ack")
         headers = {"Cache-Control": "no-store"} | ({"Connection": "close"} if closing else {})
         return Response(content, media_type="application/json", headers=headers)
 

@@ -8,19 +8,18 @@ from ...errors import Blacklisted, TimimError, UnknownUser
 from ...ids import checked_user_id
 from ...protocol import group_members as wire
 from ...protocol.codec import Reply
-from ...protocol.groups import CustomField, GroupIdRequest
+from ...protocol.groups import MEMBERS_AT_ONCE, CustomField, GroupIdRequest
 from ..social import group_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import StoredAccount, StoredGroup
 from .before import before_inviting, before_joining
 from .group_fields import CUSTOM_LIMIT, bad, fields_of
-from .groups import MEMBERS_AT_ONCE, actor_of, require_unblocked
+from .groups import actor_of, require_unblocked
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-REMOVED_AT_ONCE = 500
 PAGE = 100
 ADMIN_PAGE = 6000
 CARD_LIMIT_BYTES = 50
@@ -44,7 +43,7 @@ async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire
 async def named_members(context: RequestContext, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
     """Return those of the given users who are members of a group."""
     group = await _readable(context, body.group_id)
-    users = [user for user in body.users[:REMOVED_AT_ONCE] if user in group.members]
+    users = [user for user in body.users[: wire.REMOVED_AT_ONCE] if user in group.members]
     return wire.MembersReply(member_num=len(users), members=await _infos(context, group, users))
 
 
@@ -89,8 +88,8 @@ async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.Add
 @HANDLERS.serve(wire.DELETE_MEMBERS)
 async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Reply:
     """Remove members from a group."""
-    if not 0 < len(body.users) <= REMOVED_AT_ONCE:
-        raise bad(f"MemberToDel_Account must have 1 to {REMOVED_AT_ONCE} members, not {len(body.users)}", code=10038)
+    if not 0 < len(body.users) <= wire.REMOVED_AT_ONCE:
+        raise bad(f"MemberToDel_Account must have 1 to {wire.REMOVED_AT_ONCE} members, not {len(body.users)}", code=10038)
     reason = _wording(body.reason)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)

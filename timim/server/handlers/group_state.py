@@ -26,7 +26,6 @@ from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-COUNTERS_LIMIT = 20
 KEY_LIMIT_BYTES = 128
 PINS_LIMIT = 10
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
@@ -60,8 +59,8 @@ async def update_counters(context: RequestContext, body: wire.UpdateCountersRequ
         if not _LEAST <= value <= _MOST:
             raise InvalidArgument(f"counter {counter.key!r} would be {value}, which has more than 64 bits", code=10004)
         after[counter.key] = value
-    if len(after) > COUNTERS_LIMIT:
-        raise LimitReached(f"a group can have at most {COUNTERS_LIMIT} counters, not {len(after)}", code=10014)
+    if len(after) > wire.COUNTERS_LIMIT:
+        raise LimitReached(f"a group can have at most {wire.COUNTERS_LIMIT} counters, not {len(after)}", code=10014)
     changed = [wire.Counter(key=key, value=after[key]) for key in dict.fromkeys(one.key for one in body.counters)]
     if after == group.counters:
         return wire.CountersReply(counters=changed, seq=group.counters_seq)

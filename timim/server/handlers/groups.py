@@ -41,8 +41,6 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 CHOSEN_AT_ONCE = 20  # messages
-MEMBERS_AT_ONCE = 100
-INFOS_AT_ONCE = 50
 ATTRIBUTES_LIMIT = 16
 PRIORITIES = ("High", "Normal", "Low", "Lowest")
 
@@ -70,8 +68,10 @@ def check_creation(context: RequestContext, body: wire.CreateGroupRequest) -> No
     """
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
-    if len(body.members) > MEMBERS_AT_ONCE:
-        raise bad(f"MemberList has {len(body.members)} members; the limit is {MEMBERS_AT_ONCE}; add others later", code=10037)
+    if len(body.members) > wire.MEMBERS_AT_ONCE:
+        raise bad(
+            f"MemberList has {len(body.members)} members; the limit is {wire.MEMBERS_AT_ONCE}; add others later", code=10037
+        )
     if body.group_id.startswith("@TGS#"):
         raise bad("GroupId must not begin with @TGS#, which is reserved for ids that the server generates", code=10015)
     limit = context.services.settings.group_members
@@ -135,7 +135,7 @@ async def get_public_info(context: RequestContext, body: wire.GetGroupInfoReques
 
 
 async def _infos(
-    context: RequestContext, group_ids: list[str], demanded: Callable[[StoredGroup], None], *, limit: int = INFOS_AT_ONCE
+    context: RequestContext, group_ids: list[str], demanded: Callable[[StoredGroup], None], *, limit: int = wire.INFOS_AT_ONCE
 ) -> wire.GetGroupInfoReply:
     if len(group_ids) > limit:
         raise bad(f"GroupIdList has {len(group_ids)} groups; the limit is {limit}; split the request")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from ...errors import InvalidArgument, UnknownUser
 from ...ids import checked_user_id
 from ...protocol import profiles
 from ...protocol.codec import Body, Command, Door, Reply
-from ...protocol.numbers import Flag
+from ...protocol.numbers import Flag, at_most
 from .profiles import set_profile
 from .registry import HandlerRegistry, RequestContext
 
@@ -31,8 +33,10 @@ class ImportAccountRequest(Body):
 class ImportAccountsRequest(Body):
     """Accounts to create, by their ids or with their profiles."""
 
-    accounts: list[str] = msgspec.field(name="Accounts", default_factory=list)
-    items: list[ImportAccountRequest] = msgspec.field(name="AccountList", default_factory=list)
+    accounts: Annotated[list[str], at_most(ACCOUNTS_AT_ONCE)] = msgspec.field(name="Accounts", default_factory=list)
+    items: Annotated[list[ImportAccountRequest], at_most(ACCOUNTS_AT_ONCE)] = msgspec.field(
+        name="AccountList", default_factory=list
+    )
 
 
 class ImportAccountsReply(Reply):
@@ -50,7 +54,9 @@ class AccountItem(msgspec.Struct, kw_only=True):
 class CheckAccountsRequest(Body):
     """Accounts that may exist."""
 
-    items: list[AccountItem] = msgspec.field(name="CheckItem", default_factory=list)
+    items: Annotated[list[AccountItem], at_most(ACCOUNTS_AT_ONCE, least=1)] = msgspec.field(
+        name="CheckItem", default_factory=list
+    )
 
 
 class CheckedAccount(msgspec.Struct, kw_only=True):
@@ -77,7 +83,7 @@ class KickRequest(Body):
 class StatusRequest(Body):
     """Accounts whose online status is asked for. IsNeedDetail 1 adds their platforms."""
 
-    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    users: Annotated[list[str], at_most(STATUS_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
     detail: Flag = msgspec.field(name="IsNeedDetail", default=0)
 
 

@@ -6,15 +6,17 @@ A deletion that was interrupted is completed by repeating the request, because t
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
 from ...errors import ServerRefused, TimimError, UnknownGroup, UnknownUser
 from ...ids import checked_user_id
 from ...protocol.codec import Body, Command, Door, Reply
+from ...protocol.numbers import at_most
 from ..social import account_rules
 from .registry import HandlerRegistry, RequestContext, run_current
-from .rest_accounts import UNKNOWN_ACCOUNT, AccountItem, check_account_count
+from .rest_accounts import ACCOUNTS_AT_ONCE, UNKNOWN_ACCOUNT, AccountItem, check_account_count
 
 HANDLERS = HandlerRegistry()
 
@@ -24,7 +26,9 @@ NOT_DELETABLE = 71000
 class DeleteAccountsRequest(Body):
     """Accounts to delete."""
 
-    items: list[AccountItem] = msgspec.field(name="DeleteItem", default_factory=list)
+    items: Annotated[list[AccountItem], at_most(ACCOUNTS_AT_ONCE, least=1)] = msgspec.field(
+        name="DeleteItem", default_factory=list
+    )
 
 
 class DeletedAccount(msgspec.Struct, kw_only=True):

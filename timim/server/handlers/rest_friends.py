@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
 from ...errors import InvalidArgument, TimimError
 from ...protocol import friends as wire
 from ...protocol.codec import Body, Command, Door, Reply
-from ...protocol.numbers import Int
+from ...protocol.numbers import Int, at_most
 from ..social import friend_rules
 from ..social.changesets import Changeset
 from ..social.friend_rules import Person
@@ -20,7 +21,6 @@ from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-CHECKED_AT_ONCE = 1000
 PARAMETERS, NO_FRIEND = 30001, 31704
 
 
@@ -46,7 +46,9 @@ class ImportFriendsRequest(Body):
     """Friends to add to the list of an account, without asking them."""
 
     account: str = msgspec.field(name="From_Account")
-    friends: list[ImportedFriend] = msgspec.field(name="AddFriendItem", default_factory=list)
+    friends: Annotated[list[ImportedFriend], at_most(wire.CHECKED_AT_ONCE)] = msgspec.field(
+        name="AddFriendItem", default_factory=list
+    )
 
 
 DELETE_ALL = Command("sns.friend_delete_all", DeleteAllRequest, Reply, doors=Door.REST)
@@ -69,8 +71,10 @@ async def check_blocked(context: RequestContext, body: wire.CheckRequest) -> wir
 
 async def _relations(context: RequestContext, body: wire.CheckRequest, prefix: str, none: str) -> list[wire.CheckedRelation]:
     """Return the relation of an account to others: friendship, or the blacklist if `none` is "NO"."""
-    if not 0 < len(body.users) <= CHECKED_AT_ONCE:
-        raise InvalidArgument(f"To_Account must have 1 to {CHECKED_AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS)
+    if not 0 < len(body.users) <= wire.CHECKED_AT_ONCE:
+        raise InvalidArgument(
+            f"To_Account must have 1 to {wire.CHECKED_AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS
+        )
     types = [prefix + "Single", prefix + "Both"]
     if body.type not in types:
         raise InvalidArgument(f"CheckType must be {' or '.join(types)}, not {body.type[:40]!r}", code=PARAMETERS)
@@ -141,4 +145,4 @@ async def import_friends(context: RequestContext, body: ImportFriendsRequest) ->
             "",
         )  # imports cause no callback
 
-    return await each(context, body.account, wanted, act, limit=CHECKED_AT_ONCE)
+    return await each(context, body.account, wanted, act, limit=wire.CHECKED_AT_ONCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +14,7 @@ from ...protocol.codec import Body, Command, Door, Reply
 from ...protocol.entries import PLACEHOLDER_RECALLED, decode_payload
 from ...protocol.groups import MUTES, GroupIdRequest
 from ...protocol.notice_elems import TIP
-from ...protocol.numbers import Flag, Int
+from ...protocol.numbers import Flag, Int, at_most
 from ..social import group_rules
 from ..social.changesets import Changeset, group_notice
 from ..social.group_permissions import KINDS, OWNER, STRANGER, Permission, is_allowed, role_of
@@ -59,7 +60,7 @@ class GetRolesRequest(Body):
     """Users whose roles in a group are asked for."""
 
     group_id: str = msgspec.field(name="GroupId")
-    users: list[str] = msgspec.field(name="User_Account", default_factory=list)
+    users: Annotated[list[str], at_most(MEMBERS_AT_ONCE, least=1)] = msgspec.field(name="User_Account", default_factory=list)
 
 
 class UserRole(msgspec.Struct, kw_only=True):
@@ -79,7 +80,7 @@ class MuteMembersRequest(Body, kw_only=True):
     """Members to mute for `ShutUpTime` seconds; 0 ends their mute, 4294967295 is for ever."""
 
     group_id: str = msgspec.field(name="GroupId")
-    users: list[str] = msgspec.field(name="Members_Account", default_factory=list)
+    users: Annotated[list[str], at_most(MEMBERS_AT_ONCE, least=1)] = msgspec.field(name="Members_Account", default_factory=list)
     mute_s: Int = msgspec.field(name="ShutUpTime")
 
 

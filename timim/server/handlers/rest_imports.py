@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ...protocol.codec import Body, Command, Door, Reply, encode
 from ...protocol.entries import MessageControl
 from ...protocol.group_members import ADDED, ALREADY_MEMBER, FAILED
 from ...protocol.groups import CreateGroupReply, CreateGroupRequest
-from ...protocol.numbers import Flag, Int
+from ...protocol.numbers import Flag, Int, at_most
 from ..bus.base import Event
 from ..messaging.send_options import SendOptions
 from ..messaging.validation import OutgoingMessage
@@ -73,7 +74,9 @@ class ImportGroupMessagesRequest(Body):
 
     group_id: str = msgspec.field(name="GroupId")
     listed: Flag = msgspec.field(name="RecentContactFlag", default=0)
-    messages: list[ImportedMessage] = msgspec.field(name="MsgList", default_factory=list)
+    messages: Annotated[list[ImportedMessage], at_most(MESSAGES_AT_ONCE, least=1)] = msgspec.field(
+        name="MsgList", default_factory=list
+    )
 
 
 class ImportResult(msgspec.Struct, kw_only=True):
@@ -103,7 +106,9 @@ class ImportMembersRequest(Body):
     """Members to add to a group without a tip and without notices."""
 
     group_id: str = msgspec.field(name="GroupId")
-    members: list[ImportedMember] = msgspec.field(name="MemberList", default_factory=list)
+    members: Annotated[list[ImportedMember], at_most(MEMBERS_AT_ONCE, least=1)] = msgspec.field(
+        name="MemberList", default_factory=list
+    )
 
 
 class MemberResult(msgspec.Struct, kw_only=True):

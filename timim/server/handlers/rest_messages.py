@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -12,7 +13,7 @@ from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol.codec import Body, Command, Door, Reply
 from ...protocol.entries import C2C_RECALLED, MessageActionKind, PushInfo, decode_payload
 from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest
-from ...protocol.numbers import Int
+from ...protocol.numbers import Int, at_most
 from ..messaging.actions import ActionRequest
 from ..messaging.posting import PostResult
 from ..store.base import c2c_timeline
@@ -32,7 +33,7 @@ _MSG_KEY = re.compile(r"(\d{1,10})_(\d{1,10})_(\d{1,10})\Z", re.ASCII)
 class BatchSendRequest(Body, kw_only=True):
     """One message to each of up to 500 receivers."""
 
-    receivers: list[str] = msgspec.field(name="To_Account")
+    receivers: Annotated[list[str], at_most(RECEIVERS_AT_ONCE)] = msgspec.field(name="To_Account")
     from_account: str = msgspec.field(name="From_Account", default="")
     msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
     msg_random: Int = msgspec.field(name="MsgRandom")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
@@ -11,7 +12,7 @@ from ...ids import ConversationKey, ConversationType, checked_group_id, checked_
 from ...protocol import session, tencent_events
 from ...protocol.codec import Body, Command, Door, Reply, encode
 from ...protocol.entries import EntryState, MessageActionKind, decode_payload
-from ...protocol.numbers import Int
+from ...protocol.numbers import Int, at_most
 from ..bus.base import Event
 from ..messaging.actions import ActionRequest
 from ..social.group_permissions import KINDS
@@ -39,7 +40,7 @@ class CountC2CUnreadRequest(Body):
     """An account, and the peers whose unread messages are counted; the sum of all peers if there are none."""
 
     account: str = msgspec.field(name="To_Account")
-    peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
+    peers: Annotated[list[str], at_most(PEERS_AT_ONCE)] = msgspec.field(name="Peer_Account", default_factory=list)
 
 
 class UnreadPeer(msgspec.Struct, kw_only=True):

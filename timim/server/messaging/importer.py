@@ -95,6 +95,7 @@ class MessageImporter:
         note_stored()
         failpoint("before-publish")
         self._publish(entry, appended, destination, live=live)
+        failpoint("after-publish")
         if live:
             self._integrations.on_stored(entry.timeline)
         return appended

@@ -15,6 +15,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
+APP_RATE_CODE = 60011
 CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
 
 
@@ -46,6 +47,38 @@ class RequestLimits:
             self._refused.labels("bytes").inc()
             return rate_refusal(f"{user!r} sends more bytes than the server accepts from one user", wait_s)
         return None
+
+
+class RestLimits:
+    """The rates of REST requests on this node: of each administrator, and of all together.
+
+    Args:
+        settings: The rates.
+        metrics: Counts the refused requests.
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, *, now: Callable[[], float]) -> None:
+        burst_s = settings.user_burst_s
+        self._own = UserRateLimiter(settings.rest_requests_per_s, settings.rest_requests_per_s * burst_s)
+        self._all = UserRateLimiter(settings.rest_app_requests_per_s, settings.rest_app_requests_per_s * burst_s)
+        self._refused = metrics.rate_limited
+        self._now = now
+
+    def charge(self, admin: str) -> None:
+        """Charge one request of an administrator.
+
+        Raises:
+            RateLimited: The administrator (60007) or the app (60011) is over its rate; `retry_after` is the time to wait.
+        """
+        now = self._now()
+        if wait_s := self._own.admit(admin, 1, now):
+            self._refused.labels("rest").inc()
+            raise rate_refusal(f"{admin!r} makes more REST requests than rest_requests_per_s allows", wait_s)
+        if wait_s := self._all.admit("", 1, now):
+            self._refused.labels("rest_app").inc()
+            info = "the administrators of the app make more REST requests than rest_app_requests_per_s allows"
+            raise rate_refusal(info, wait_s, code=APP_RATE_CODE)
 
 
 class FairShares:
@@ -108,7 +141,7 @@ class FairShares:
         return own >= self._share and now < self._contended_until
 
 
-def rate_refusal(why: str, wait_s: float) -> RateLimited:
+def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:
     """Return the error that refuses a request for `wait_s` seconds."""
     wait_s = round(wait_s, 3)
-    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=RATE_CODE, retry_after=wait_s)
+    return RateLimited(f"{why}; nothing was done, send it again in {wait_s:g} s", code=code, retry_after=wait_s)
