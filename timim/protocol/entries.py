@@ -94,6 +94,12 @@ class MentionItem(msgspec.Struct, kw_only=True, gc=False):
     account: str = msgspec.field(name="GroupAt_Account", default="")
 
 
+class SenderCard(msgspec.Struct, kw_only=True, gc=False):
+    """The sender's card in the group, in the form of the web client."""
+
+    name_card: str = msgspec.field(name="NameCard")
+
+
 class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The group's name and the sender's card in it, when the message was sent."""
 
@@ -104,13 +110,8 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     name_card: str = msgspec.field(name="From_AccountNameCard", default="")
     role: str = msgspec.field(name="TimelineRole", default="")
+    sender_card: SenderCard | msgspec.UnsetType = msgspec.field(name="MsgFrom_AccountExtraInfo", default=msgspec.UNSET)
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
-
-
-class SenderCard(msgspec.Struct, kw_only=True, gc=False):
-    """The sender's card in the group, in the form of the web client."""
-
-    name_card: str = msgspec.field(name="NameCard")
 
 
 class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -129,7 +130,6 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
     group: EntryGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
-    sender_card: SenderCard | msgspec.UnsetType = msgspec.field(name="MsgFrom_AccountExtraInfo", default=msgspec.UNSET)
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)

@@ -108,8 +108,6 @@ class GroupDestination:
         """Set the destination and the sender's role in the payload of a message."""
         member = self.group.members.get(sender.user_id, OUTSIDER)
         payload.to_group_id = self.group_id
-        if member.name_card:
-            payload.sender_card = SenderCard(name_card=member.name_card)
         payload.group = EntryGroupInfo(
             group_id=self.group_id,
             group_name=self.group.name,
@@ -120,6 +118,8 @@ class GroupDestination:
             role=member.role,
             member_custom=member.custom,
         )
+        if member.name_card:
+            payload.group.sender_card = SenderCard(name_card=member.name_card)
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
         """Return the sender's profile and membership for the reply."""
