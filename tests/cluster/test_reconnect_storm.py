@@ -21,14 +21,14 @@ from timim.testing import VirtualClock, local_server
 
 @pytest.mark.timeout(180)
 async def test_a_storm_on_two_gateways_loses_nothing(database: Callable[[], str], nats_server: Nats, tmp_path: Path) -> None:
-    """Test with 60 clients, some of them in groups. `make bench-cluster` does the same with 2,000."""
+    """Test with 100 clients, some of them in groups. `make bench-cluster` does the same with 2,000."""
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
         here, there = running.gateways
-        words = ("--url", here.url, "--url", there.url, "--processes", "2", "--users", "60", "--rate", "60", "--seconds", "3")
-        report = await measured(here, tmp_path, *words, "--groups", "3", "--members", "10", "--storm", "60")
+        words = ("--url", here.url, "--url", there.url, "--processes", "2", "--users", "100", "--rate", "100", "--seconds", "3")
+        report = await measured(here, tmp_path, *words, "--groups", "3", "--members", "10", "--storm", "100")
     assert report["urls"] == 2
     assert (report["lost"], report["repeated"], report["disordered"], report["refused"]) == (0, 0, 0, {})
-    assert (report["storms"][0]["cut"], report["storms"][0]["back"]) == (60, 60)
+    assert (report["storms"][0]["cut"], report["storms"][0]["back"]) == (100, 100)
 
 
 def test_login_time_excludes_the_time_the_client_waited() -> None:

@@ -54,11 +54,11 @@ async def test_a_rate_is_kept(server: RunningServer, tmp_path: Path) -> None:
 
 
 async def test_a_storm_loses_nothing_and_reports_its_time(server: RunningServer, tmp_path: Path) -> None:
-    words = ("--users", "50", "--seconds", "2", "--rate", "100", "--storm", "50", "--processes", "2")
+    words = ("--users", "100", "--seconds", "2", "--rate", "200", "--storm", "100", "--processes", "2")
     report = await measured(server, tmp_path, *words)
     assert (report["lost"], report["repeated"], report["disordered"]) == (0, 0, 0)
     (storm,) = report["storms"]
-    assert (storm["cut"], storm["back"]) == (50, 50)
+    assert (storm["cut"], storm["back"]) == (100, 100)
     assert storm["seconds"] * 1000 >= storm["each_ms"]["p50"] > 0
     assert report["sent"] == report["delivered"]
 
