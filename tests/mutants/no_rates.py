@@ -12,7 +12,7 @@ def admit(self: UserRateLimiter, user: str, amount: float, now: float) -> float:
     return 0.0
 
 
-def is_over(self: FairShares, user: str) -> bool:
+def is_over(self: FairShares, user: str, weight: int) -> bool:
     return False
 
 

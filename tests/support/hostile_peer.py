@@ -62,7 +62,8 @@ class Peer:
         head = b""
         while b"\r\n\r\n" not in head:
             more = await self.receive()
-            assert more, "the server cut the connection"
+            if not more:
+                raise ConnectionResetError("the server cut the connection")
             head += more
 
     async def login(self, server: RunningServer, user: str) -> None:

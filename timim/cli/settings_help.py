@@ -15,11 +15,11 @@ _GROUPS: dict[str, str] = {
         app_id secret_key previous_secret_key admin""",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
-        devices requests_in_flight requests_in_flight_shared rest_requests_per_s rest_app_requests_per_s
+        session_reply_bytes devices requests_in_flight requests_in_flight_shared rest_requests_per_s rest_app_requests_per_s
         user_requests_per_s user_bytes_per_s user_burst_s open_metrics log_level""",
     "Hostile peers": """connection_waiting_bytes stranger_waiting_bytes total_waiting_bytes least_bytes_per_s least_rate_s
-        close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet control_frames_per_s
-        fragments_per_message""",
+        close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet new_connections_per_s
+        violation_pause_s requests_before_login control_frames_per_s fragments_per_message""",
     "Messages and groups": """history_page stranger_messages_per_min stranger_burst group_messages_per_s group_burst_s
         group_members friends friends_only recall_window_s
         reactions_per_message users_per_reaction mentions_per_message drafts_per_user marked_conversations groups_per_owner

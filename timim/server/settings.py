@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     """Time without any message from a client, after which its session is closed: two and a half heartbeats."""
     session_queue_bytes: int = 8 * 1024 * 1024
     """Maximum size of the pushes that wait for a slow client, after which its session is closed."""
+    session_reply_bytes: int = Field(default=2 * 1024 * 1024, ge=0)
+    """Maximum size of the replies that wait for a client or are made; more requests of the session wait. 0 means one reply."""
     connection_waiting_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
     """Maximum number of bytes that wait for the client of one session; a connection over it is cut. 0 sets no limit."""
     stranger_waiting_bytes: int = Field(default=1024 * 1024, ge=0)
@@ -130,6 +132,18 @@ class Settings(BaseSettings):
     """Maximum number of connections of one address; more of them are cut. 0 sets no limit."""
     connections_per_subnet: int = Field(default=4096, ge=0)
     """Maximum number of connections of one subnet: a /24 of IPv4, a /64 of IPv6. 0 sets no limit."""
+    new_connections_per_s: float = Field(default=50.0, ge=0)
+    """Average rate of new connections of one address, with a burst of 10 s, and 8 times as many of a subnet; more are cut.
+
+    Behind a proxy without connections that stay open, each HTTP request is one. 0 sets no limit.
+    """
+    violation_pause_s: float = Field(default=60.0, ge=0)
+    """Longest time in which an address that broke a limit of frames or heads gets no new connection. The first is 1 s.
+
+    It doubles with each further violation until there is none for as long. Open connections stay. 0 sets no pause.
+    """
+    requests_before_login: int = Field(default=32, ge=1)
+    """Maximum number of requests of a connection before its login."""
     control_frames_per_s: float = Field(default=20.0, ge=0)
     """Maximum rate of websocket pings, pongs and empty fragments of one connection, with a burst of 10 s. 0 sets no limit."""
     fragments_per_message: int = Field(default=1024, ge=0)

@@ -30,6 +30,8 @@ SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
 GENEROUS: Mapping[str, object] = {  # a test sends faster than a person; a test of the limits sets its own
     "connections_per_address": 0,  # all clients have one address
     "connections_per_subnet": 0,
+    "new_connections_per_s": 0,
+    "violation_pause_s": 0,
     "media_receiving_per_address": 0,
     "requests_in_flight_shared": 256,
     "user_requests_per_s": 100_000,

@@ -17,12 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ...errors import StorageError
 from ..metrics import Metrics
 from ..settings import Settings
+from .guarded_listener import GuardedListener
 from .peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from .peer_transport import PeerGuard
 from .tls import HANDSHAKE_S, ServerTls
 
 __all__ = ["HttpServer"]
 
+ACCEPTED_A_TURN = 4  # connections that are accepted before the others have their turn
 KEEP_ALIVE_S = 5.0  # for the first byte of the next request
 
 
@@ -54,15 +56,17 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
         """Listen, with a time limit for TLS handshakes."""
         await self.lifespan.startup()
-        for listener in sockets or []:
+        for plain in sockets or []:
+            listener = GuardedListener(plain, self._guard)
             server = await asyncio.get_running_loop().create_server(
                 self._create_protocol,
                 sock=listener,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
                 ssl_shutdown_timeout=self._guard.settings.close_s if self._tls else None,
-                backlog=self.config.backlog,
+                backlog=ACCEPTED_A_TURN,  # asyncio has one number for both
             )
+            listener.listen(self.config.backlog)
             self.servers.append(server)
         self.started = True
 

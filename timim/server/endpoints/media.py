@@ -33,7 +33,8 @@ from ..content.downloads import Downloads
 from ..content.uploads import OffsetMismatch, UploadProgress, Uploads
 from ..handlers.registry import error_reply
 from ..sessions.auth import Auth
-from .peer_transport import PeerTransport, subnet_of
+from .new_connections import subnet_of
+from .peer_transport import PeerTransport
 
 BODY_LIMIT_BYTES = 4096  # of a request to begin an upload
 BEGIN_S = 8.0  # for the whole body of such a request

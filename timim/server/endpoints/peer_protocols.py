@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 
 from ..settings import Settings
+from .frame_buffer import FrameBuffer
 from .peer_transport import PeerGuard, PeerTransport
 from .trusted_proxies import read_proxy_header, scheme_of
 
@@ -22,7 +23,6 @@ __all__ = ["PeerHttpProtocol", "PeerWebSocketProtocol"]
 
 PIPELINED_REQUESTS = 8  # requests that a client may send before the first one is answered
 CHUNK_OVERHEAD = 8  # framing bytes of a chunked body allowed for each of its bytes
-SLICE_BYTES = 2 * 1024  # of websocket frames, parsed before their limits are looked at: at most 340 frames, 3 ms
 QUEUED_MESSAGES = 4096  # small websocket messages that arrive in one read
 INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -166,12 +166,15 @@ class PeerHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         if not self.transport.is_closing():
+            self.transport.note_violation(status.decode())
             self.transport.write(_REFUSAL % status)
             self.transport.close()
 
 
 class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
     """Websocket protocol of one connection."""
+
+    __slots__ = ("_counted_at", "_empty_frames", "_frames", "_next_turn", "_settings")  # the dict of uvicorn's class is full
 
     transport: PeerTransport
 
@@ -187,6 +190,9 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         self._settings: Settings = guard.settings
         self.close_timeout = self._settings.close_s
         self.conn.debug = False  # at DEBUG the library logs the beginning and the end of each frame, and so messages
+        self._frames = FrameBuffer()
+        self._frames.attach(self.conn)
+        self._next_turn: asyncio.Handle | None = None
         self._empty_frames = 0.0  # frames without content, less what the rate allows
         self._counted_at = self.loop.time()
 
@@ -196,16 +202,23 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport.lost()
+        self._frames.buffer.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= SLICE_BYTES:
-            super().data_received(data)
+        self._frames.begin_turn()
+        super().data_received(data)
+        if self._frames.is_over and self._next_turn is None:  # other connections have their turn first
+            self.transport.hold_reading()
+            self._next_turn = self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        if self.transport.is_closing():
             return
-        for start in range(0, len(data), SLICE_BYTES):
-            if self.transport.is_closing():
-                return
-            super().data_received(data[start : start + SLICE_BYTES])
+        self.data_received(b"")
+        if self._next_turn is None:
+            self.transport.release_reading()
 
     def handle_cont(self, event: Frame) -> None:
         if len(event.data) < 16 and not event.fin:
@@ -250,6 +263,7 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         """Close the websocket with a reason, and read nothing more."""
         if self.close_sent or self.transport.is_closing():
             return
+        self.transport.note_violation(reason)
         self.conn.fail(code, reason)
         if self.conn.close_sent is None:  # before the websocket is open
             self.transport.abort()

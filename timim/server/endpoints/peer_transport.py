@@ -14,7 +14,6 @@ import socket as sockets
 import struct
 import termios
 from collections import Counter
-from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any
 
@@ -23,6 +22,8 @@ from ..metrics import Metrics
 from ..sessions.waiting_bytes import WaitingBytes
 from ..settings import Settings
 from .exposure import PROXY_WITHOUT_PUBLIC_URL
+from .held_transport import HeldTransport
+from .new_connections import NewConnections, subnet_of
 from .trusted_proxies import TrustedProxies
 
 log = logging.getLogger("timim.server")
@@ -32,7 +33,10 @@ LONGEST_TICK_S = 0.5
 
 
 class PeerGuard:
-    """Limits of all connections: their number by address, and their deadlines. Its timer runs only while a deadline does."""
+    """Limits of all connections: their number and rate by address, and their deadlines.
+
+    Its timer runs only while a deadline does.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
@@ -51,6 +55,7 @@ class PeerGuard:
         self._watched: set[PeerTransport] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._of_address: Counter[str] = Counter()
+        self._new = NewConnections(settings.new_connections_per_s, settings.violation_pause_s, now=self.now)
         self.log = RareLog(log, every_s=10.0)  # a flood of connections must not become a flood of lines
 
     def now(self) -> float:
@@ -71,8 +76,15 @@ class PeerGuard:
             self._timer.cancel()
         self._watched.clear()
 
-    def admit(self, host: str) -> bool:
-        """Count a connection of an address, and return False if the address or its subnet has too many."""
+    def admit(self, host: str, *, is_new: bool = True) -> bool:
+        """Count a connection of an address, and return False if the address or its subnet has too many or is paused.
+
+        Args:
+            host: The address.
+            is_new: The connection was made now, and not taken over from another client of the same proxy.
+        """
+        if is_new and self.refuses(host):
+            return False
         settings, subnet = self.settings, subnet_of(host)
         for name, limit in ((host, settings.connections_per_address), (subnet, settings.connections_per_subnet)):
             if 0 < limit <= self._of_address[name]:
@@ -82,7 +94,30 @@ class PeerGuard:
                 return False
         self._of_address[host] += 1
         self._of_address[subnet] += 1
+        if is_new:
+            self._new.count(host)
         return True
+
+    def refuses(self, host: str) -> bool:
+        """Return True if new connections of an address come too often, or it pauses after a violation."""
+        reason = self._new.refusal(host)
+        if reason == "rate":
+            text = f"{host} makes more than {self.settings.new_connections_per_s:g} new connections a second; they are cut"
+            self.log.write(logging.WARNING, f"rate {host}", text)
+        if reason:
+            self.count_cut(reason)
+        return bool(reason)
+
+    def refuses_socket(self, host: str) -> bool:
+        """Return True if a socket of this address is refused: a trusted proxy, which has many clients, never is."""
+        return host not in self.proxies and self.refuses(host)
+
+    def note_violation(self, host: str, reason: str) -> None:
+        """Count a connection that broke a limit, and refuse new ones of its address for a time."""
+        self.count_cut("violation")
+        if host and host not in self.proxies and (pause_s := self._new.pause(host)):
+            text = f"a connection of {host} broke a limit: {reason}. New connections of it are cut for {pause_s:g} s"
+            self.log.write(logging.WARNING, f"violation {host}", text)
 
     def release(self, host: str) -> None:
         """End the count of a connection that was admitted."""
@@ -108,7 +143,7 @@ class PeerGuard:
         self._timer = self._loop.call_later(self._tick_s, self._check) if self._watched else None
 
 
-class PeerTransport(asyncio.Transport):
+class PeerTransport(HeldTransport):
     """Transport of one connection, which counts the bytes that its peer has not accepted and keeps its deadlines.
 
     Attributes:
@@ -119,8 +154,7 @@ class PeerTransport(asyncio.Transport):
     """
 
     def __init__(self, transport: asyncio.Transport, guard: PeerGuard) -> None:
-        super().__init__()
-        self._transport = transport
+        super().__init__(transport)
         self._socket_transport = _socket_transport(transport)
         self._guard = guard
         self.bytes = guard.waiting.open(self._abort)
@@ -140,10 +174,11 @@ class PeerTransport(asyncio.Transport):
         """Count the connection for the address of its client; a connection over the limit is cut."""
         if host == self.host:
             return True
-        if self.host:  # a proxy sends the request of another client
+        is_new = not self.host
+        if not is_new:  # a proxy sends the request of another client
             self._guard.release(self.host)
             self.host = ""
-        if not self._guard.admit(host):
+        if not self._guard.admit(host, is_new=is_new):
             self.bytes.close()
             self._reset()
             return False
@@ -192,6 +227,10 @@ class PeerTransport(asyncio.Transport):
         """Cut the connection at TCP level, and discard what waits for its peer."""
         self.bytes.close()
         self._abort(reason, label)
+
+    def note_violation(self, reason: str) -> None:
+        """Note that the peer broke a limit, and is told so: the caller closes the connection."""
+        self._guard.note_violation(self.host, reason)
 
     def lost(self) -> None:
         """Note the end of the connection."""
@@ -250,8 +289,8 @@ class PeerTransport(asyncio.Transport):
         self._reset()
 
     def _reset(self) -> None:
-        try:  # the kernel discards its bytes too, and the peer learns of the end at once
-            self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        try:
+            reset_when_closed(self._transport.get_extra_info("socket"))
         except (OSError, AttributeError):
             pass  # the socket is closed already
         self._transport.abort()
@@ -261,41 +300,9 @@ class PeerTransport(asyncio.Transport):
             return self._client if name == "peername" else default
         return self._transport.get_extra_info(name, default)
 
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
     def abort(self) -> None:
         self.bytes.close()
         self._transport.abort()
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._transport.set_protocol(protocol)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._transport.get_protocol()
-
-    def is_reading(self) -> bool:
-        return self._transport.is_reading()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size()
-
-
-def subnet_of(host: str) -> str:
-    """Return the network of an address: its /24 for IPv4 and its /64 for IPv6."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return f"subnet of {host}"
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return str(ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
 
 
 def _socket_transport(transport: asyncio.Transport) -> asyncio.Transport:
@@ -314,3 +321,8 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
         return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except (OSError, AttributeError, ValueError):
         return 0
+
+
+def reset_when_closed(connection: sockets.socket) -> None:
+    """Make the close of a connection a reset: the kernel discards its bytes, and the peer learns of the end at once."""
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))

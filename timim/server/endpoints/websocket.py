@@ -131,11 +131,15 @@ class WebSocketEndpoint:
         """Return the new session of this socket, which is online from now on, or None after closing the socket."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
+        requests = 0
         try:
             while True:
                 async with asyncio.timeout_at(silent_until):  # excludes the time that this server needs to log the user in
                     message = await _receive(socket)
                 for frame in decode_frames(message):
+                    requests += 1
+                    if await self._is_over(socket, requests):
+                        return None
                     if frame.head.servcmd == status.LOGIN.name:
                         try:
                             with self._services.metrics.login_seconds.time():
@@ -161,6 +165,17 @@ class WebSocketEndpoint:
             await socket.close(PROTOCOL, exc.info[:100])
         return None
 
+    async def _is_over(self, socket: WebSocket, requests: int) -> bool:
+        """Close a socket with too many requests before its login, and return True if it has."""
+        limit = self._services.settings.requests_before_login
+        if requests <= limit:
+            return False
+        reason = f"more than {limit} requests before a login"
+        peer: PeerTransport = socket.scope["state"]["peer"]
+        peer.note_violation(reason)
+        await socket.close(POLICY, reason)
+        return True
+
     async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
         services, head = self._services, frame.head
         body = decode(status.LoginRequest, frame.body)
@@ -174,7 +189,13 @@ class WebSocketEndpoint:
         client = _client_info(head, ours)
         peer: PeerTransport = socket.scope["state"]["peer"]
         session = Session(
-            login, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now, waiting=peer.bytes
+            login,
+            str(account.tiny_id),
+            client,
+            queue_bytes=settings.session_queue_bytes,
+            reply_bytes=settings.session_reply_bytes,
+            now=services.now,
+            waiting=peer.bytes,
         )
         peer.bytes.trust()
         async with self._device_slots.acquire(session, by_token=login.token == head.a2):
@@ -272,8 +293,8 @@ class WebSocketEndpoint:
                         await slots.acquire()
                         if not session.try_reserve(reserved := self._handlers.reply_bytes(name)):
                             await session.reserve(reserved)
-                        if not self._shares.try_enter(session.user):
-                            await self._shares.enter(session.user)
+                        if not self._shares.try_enter(session.user, reserved):
+                            await self._shares.enter(session.user, reserved)
                         answer = asyncio.create_task(self._answer(context, session, frame, slots, reserved))
                         self._answers[answer] = session
                 if over is not None:
@@ -310,7 +331,7 @@ class WebSocketEndpoint:
         finally:
             session.release(reserved)
             slots.release()
-            self._shares.leave(session.user)
+            self._shares.leave(session.user, reserved)
             if (answer := asyncio.current_task()) is not None:
                 del self._answers[answer]
 

@@ -17,6 +17,7 @@ from .rate_limiter import UserRateLimiter
 
 APP_RATE_CODE = 60011
 CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
+SHARE_BYTES = 64 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
 
 
 class RequestLimits:
@@ -84,7 +85,8 @@ class RestLimits:
 class FairShares:
     """The requests in progress by user. While several users send, each of them has at most `share` in progress.
 
-    Invariant: a user who sends little waits for at most `share` requests of each user who sends much.
+    A request with a long reply counts as several. Invariant: a user who sends little waits for at most `share` requests of each
+    user who sends much.
     """
 
     def __init__(self, share: int, *, now: Callable[[], float]) -> None:
@@ -99,46 +101,68 @@ class FairShares:
         """True after a request of one user began while another user's was in progress."""
         return self._now() < self._contended_until
 
-    def try_enter(self, user: str) -> bool:
-        """Begin a request of the user, and return True; return False if it must wait. Call `leave` at its end."""
-        if self._is_over(user):
+    def try_enter(self, user: str, reply_bytes: int = 0) -> bool:
+        """Begin a request of the user, and return True; return False if it must wait.
+
+        Call `leave` with the same arguments at its end.
+
+        Args:
+            user: The user.
+            reply_bytes: Maximum size of the reply.
+        """
+        weight = reply_bytes // SHARE_BYTES or 1
+        if self._is_over(user, weight):
             return False
-        self._counts[user] = self._counts.get(user, 0) + 1
+        self._counts[user] = self._counts.get(user, 0) + weight
         return True
 
-    async def enter(self, user: str) -> None:
-        """Wait until a request of the user may begin, and begin it; call `leave` at its end."""
-        while not self.try_enter(user):
+    async def enter(self, user: str, reply_bytes: int = 0) -> None:
+        """Wait until a request of the user may begin, and begin it; the arguments are those of `try_enter`."""
+        waited = False
+        while not self.try_enter(user, reply_bytes):
+            waited = True
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting.setdefault(user, deque())
             waiting.append(turn)
             try:
                 await turn
-            finally:
-                if turn in waiting:
-                    waiting.remove(turn)
-                if not waiting and self._waiting.get(user) is waiting:
-                    del self._waiting[user]
+            except asyncio.CancelledError:
+                self._forget(user, turn)
+                self._wake(user)  # another session of the user has the turn
+                raise
+            self._forget(user, turn)
+        if waited:
+            self._wake(user)  # a request that ended may leave room for several
 
-    def leave(self, user: str) -> None:
+    def leave(self, user: str, reply_bytes: int = 0) -> None:
         """Count off a request that has ended."""
-        left = self._counts[user] - 1
+        left = self._counts[user] - (reply_bytes // SHARE_BYTES or 1)
         if left:
             self._counts[user] = left
         else:
             del self._counts[user]
-        if left < self._share:
-            for turn in self._waiting.get(user, ()):
+        self._wake(user)
+
+    def _forget(self, user: str, turn: asyncio.Future[None]) -> None:
+        """Remove a request that waits no more."""
+        self._waiting[user].remove(turn)
+        if not self._waiting[user]:
+            del self._waiting[user]
+
+    def _wake(self, user: str) -> None:
+        """Let the request that has waited longest try again, if there is room."""
+        if user in self._waiting and self._counts.get(user, 0) < self._share:
+            for turn in self._waiting[user]:
                 if not turn.done():
                     turn.set_result(None)
                     break
 
-    def _is_over(self, user: str) -> bool:
+    def _is_over(self, user: str, weight: int) -> bool:
         counts, now = self._counts, self._now()
         own = counts.get(user, 0)
         if len(counts) > bool(own):
             self._contended_until = now + CONTENDED_S
-        return own >= self._share and now < self._contended_until
+        return own > 0 and own + weight > self._share and now < self._contended_until
 
 
 def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:

@@ -87,10 +87,45 @@ class Session:
         login: The login of the device.
         tiny_id: Number of the user.
         client: Properties of the client.
-        queue_bytes: Maximum size of the waiting pushes, and of the waiting replies with those that are prepared.
+        queue_bytes: Maximum size of the waiting pushes.
+        reply_bytes: Maximum size of the waiting replies with those that are prepared; one reply may be larger.
         now: The server's clock, in seconds since 1970.
         waiting: Count of all bytes that wait for the client; by default one without limits.
     """
+
+    __slots__ = (  # tens of thousands of sessions may be idle
+        "_expiry",
+        "_finished",
+        "_last_request",
+        "_now",
+        "_out",
+        "_out_bytes",
+        "_push_bytes",
+        "_push_limit_bytes",
+        "_pushes_written",
+        "_queue_bytes",
+        "_reply_bytes",
+        "_reply_limit",
+        "_reserved_bytes",
+        "_taken",
+        "_waiting",
+        "_wake",
+        "_written_pushes",
+        "_written_replies",
+        "client",
+        "close_code",
+        "closed_because",
+        "closing",
+        "drain_limit_s",
+        "kicked_platforms",
+        "login",
+        "number",
+        "refusal",
+        "sends_refused",
+        "started_at",
+        "tiny_id",
+        "user",
+    )
 
     def __init__(
         self,
@@ -99,6 +134,7 @@ class Session:
         client: ClientInfo,
         *,
         queue_bytes: int,
+        reply_bytes: int = 1 << 62,
         now: Callable[[], float],
         waiting: PeerBytes | None = None,
     ) -> None:
@@ -118,6 +154,7 @@ class Session:
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False
         self._queue_bytes = queue_bytes
+        self._reply_limit = reply_bytes
         self._now = now
         self._out: list[bytes | list[RawEvent | msgspec.Raw] | None] = []
         self._out_bytes = 0  # of pushes only
@@ -142,14 +179,14 @@ class Session:
         self._wake.set()
 
     def try_reserve(self, size: int) -> bool:
-        """Keep room for a reply of this size, unless it does not fit with the waiting replies into `queue_bytes`."""
-        if (used := self._reply_bytes + self._reserved_bytes) and used + size > self._queue_bytes:
+        """Keep room for a reply of this size, unless it does not fit with the waiting replies into `reply_bytes`."""
+        if (used := self._reply_bytes + self._reserved_bytes) and used + size > self._reply_limit:
             return False
         self._reserved_bytes += size
         return True
 
     async def reserve(self, size: int) -> None:
-        """Wait until a reply of this size fits with the waiting replies into `queue_bytes`, and keep the room for it."""
+        """Wait until a reply of this size fits with the waiting replies into `reply_bytes`, and keep the room for it."""
         while not self.try_reserve(size):
             self._taken.clear()
             await self._taken.wait()

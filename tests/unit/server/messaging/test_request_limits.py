@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from timim.server.messaging.rate_limiter import BUCKETS_LIMIT, UserRateLimiter
-from timim.server.messaging.request_limits import FairShares, RequestLimits
+from timim.server.messaging.request_limits import SHARE_BYTES, FairShares, RequestLimits
 from timim.server.metrics import Metrics
 from timim.server.settings import Settings
 
@@ -98,3 +98,42 @@ async def test_a_user_has_a_share_while_others_send_and_everything_when_alone() 
     clock.now += 2
     for _ in range(5):
         await shares.enter("alice")
+
+
+@pytest.mark.requirement("H30")
+async def test_a_request_with_a_long_reply_counts_as_several() -> None:
+    shares = FairShares(8, now=Clock())
+    page = 4 * SHARE_BYTES
+    await shares.enter("bob")
+    await shares.enter("alice", 100 * SHARE_BYTES)  # the first one is never refused
+    waiting = [asyncio.create_task(shares.enter("alice", size)) for size in (page, page, 0, 0)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    shares.leave("alice", 100 * SHARE_BYTES)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting[:2])
+    assert [task.done() for task in waiting] == [True, True, False, False]
+    shares.leave("alice", page)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+    for size in (page, 0, 0):
+        shares.leave("alice", size)
+    shares.leave("bob")
+    assert (shares._counts, shares._waiting) == ({}, {})
+
+
+@pytest.mark.requirement("H30")
+async def test_a_cancelled_request_passes_its_turn_on() -> None:
+    shares = FairShares(1, now=Clock())
+    await shares.enter("bob")
+    await shares.enter("alice")
+    first, second = [asyncio.create_task(shares.enter("alice")) for _ in range(2)]
+    await asyncio.sleep(0)
+    shares.leave("alice")
+    first.cancel()
+    async with asyncio.timeout(5):
+        await second
+    assert first.cancelled()
+    for user in ("alice", "bob"):
+        shares.leave(user)
+    assert (shares._counts, shares._waiting) == ({}, {})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
+import pytest
 
 from timim.protocol.codec import decode
 from timim.protocol.frames import JOINED_BYTES, Head, decode_frames, encode_frame
@@ -41,3 +44,18 @@ async def test_replies_are_joined_up_to_the_limit_of_the_client() -> None:
         messages = await reader.next_messages()
         assert sum(len(decode_frames(message)) for message in messages) == 20
         assert limit / 2 < max(map(len, messages)) <= limit
+
+
+@pytest.mark.requirement("H26")
+async def test_replies_have_less_room_than_pushes() -> None:
+    client = ClientInfo(is_timim=True, batch=True)
+    reader = Session(Login("ann"), "1", client, queue_bytes=1 << 20, reply_bytes=1000, now=lambda: 0.0)
+    await reader.reserve(5000)  # one reply may be larger
+    waiting = asyncio.create_task(reader.reserve(500))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    reader.push(EVENT_C2C_MESSAGE, ENTRY)
+    assert not reader.closed_because
+    reader.release(5000)
+    async with asyncio.timeout(5):
+        await waiting
