@@ -118,6 +118,6 @@ async def check_strangers(server: RunningServer, *, within_s: float) -> bool:
 
 @pytest.mark.requirement("H5", "R17")
 async def test_requests_before_a_login_are_few(unbounded: RunningServer) -> None:
-    async with bounded(close_s=0.2) as server:
+    async with bounded(close_s=0.2, requests_before_login=32) as server:
         assert await check_strangers(server, within_s=WITHIN_S)
     assert not await check_strangers(unbounded, within_s=0.3)

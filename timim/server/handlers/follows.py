@@ -104,6 +104,7 @@ async def list_follows(context: RequestContext, body: wire.ListFollowsRequest) -
 @HANDLERS.serve(wire.COUNT_FOLLOWS)
 async def count_follows(context: RequestContext, body: wire.FollowUsersRequest) -> wire.FollowCountsReply:
     """Return the numbers of followers and followed users of some users."""
+    acting(context, body.account)
     reply = wire.FollowCountsReply()
     for user in _few(body.users):
         counts = await context.services.store.follows.counts(checked_user_id(user))

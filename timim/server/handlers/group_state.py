@@ -46,6 +46,7 @@ async def update_counters(context: RequestContext, body: wire.UpdateCountersRequ
     """Set counters of a group, or change them by their values."""
     if body.mode not in _SIGNS:
         raise InvalidArgument(f"Mode must be {', '.join(_SIGNS)}, not {body.mode[:40]!r}", code=10004)
+    _require_few(len(body.counters))
     for counter in body.counters:
         if not 0 < len(counter.key.encode()) <= KEY_LIMIT_BYTES:
             text = f"the key of a counter must be 1 to {KEY_LIMIT_BYTES} bytes long, not {len(counter.key.encode())}"
@@ -73,9 +74,15 @@ async def update_counters(context: RequestContext, body: wire.UpdateCountersRequ
     return wire.CountersReply(counters=changed, seq=now.counters_seq)
 
 
+def _require_few(count: int) -> None:
+    if count > wire.COUNTERS_LIMIT:
+        raise InvalidArgument(f"a request can name at most {wire.COUNTERS_LIMIT} counters, not {count}", code=10004)
+
+
 @HANDLERS.serve(wire.GET_COUNTERS)
 async def get_counters(context: RequestContext, body: wire.GetCountersRequest) -> wire.CountersReply:
     """Return counters of a group."""
+    _require_few(len(body.keys))
     group = await _readable(context, body.group_id)
     keys = body.keys or list(group.counters)
     found = [wire.Counter(key=key, value=group.counters[key]) for key in keys if key in group.counters]

@@ -71,6 +71,7 @@ async def check_blocked(context: RequestContext, body: wire.CheckRequest) -> wir
 
 async def _relations(context: RequestContext, body: wire.CheckRequest, prefix: str, none: str) -> list[wire.CheckedRelation]:
     """Return the relation of an account to others: friendship, or the blacklist if `none` is "NO"."""
+    account = acting(context, body.account)
     if not 0 < len(body.users) <= wire.CHECKED_AT_ONCE:
         raise InvalidArgument(
             f"To_Account must have 1 to {wire.CHECKED_AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS
@@ -78,7 +79,7 @@ async def _relations(context: RequestContext, body: wire.CheckRequest, prefix: s
     types = [prefix + "Single", prefix + "Both"]
     if body.type not in types:
         raise InvalidArgument(f"CheckType must be {' or '.join(types)}, not {body.type[:40]!r}", code=PARAMETERS)
-    entities, account = context.services.entities, acting(context, body.account)
+    entities = context.services.entities
     await entities.account(account)
     found: list[wire.CheckedRelation] = []
     for user in body.users:
