@@ -36,9 +36,10 @@ demo: $(READY)  ## start a server and let two users talk
 	@.venv/bin/timim demo
 
 # The rest runs beside pytest, in the time in which pytest only waits, because pytest takes longest; its closing line is the last.
+# The bots of examples/ run in tests/integration/examples.
 test: lint  ## everything CI wants
 	@$(MAKE) --no-print-directory unit > .venv/unit.log 2>&1 & unit=$$!; code=0; \
-	{ nice $(MAKE) --no-print-directory types docs examples && $(MAKE) --no-print-directory judge; } || code=$$?; \
+	{ nice $(MAKE) --no-print-directory types docs examples EXAMPLES="$(filter-out $(BOTS),$(EXAMPLES))" && $(MAKE) --no-print-directory judge; } || code=$$?; \
 	tail -n +1 -f --pid=$$unit .venv/unit.log; wait $$unit || code=$$?; exit $$code
 
 check: lint types  ## ruff and mypy

@@ -45,11 +45,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="drives faults, kills and data; a failing test prints its own")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def fork_server() -> Iterator[None]:
-    """Fork every running_server() from a process that has imported its packages."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Fork every running_server() from a process that has imported its packages, one for all workers."""
     BACKEND.launch = FORK_SERVER.launch
-    yield
+    if config.getoption("numprocesses", None):
+        os.environ.update(FORK_SERVER.shared())
+
+
+def pytest_unconfigure() -> None:
     FORK_SERVER.close()
 
 

@@ -92,8 +92,11 @@ from .events import (
     ConnectionRestored,
     ConversationChanged,
     ConversationSyncFailed,
+    FollowsChanged,
     GroupChanged,
+    GroupCountersChanged,
     GroupNoticeReceived,
+    GroupPinChanged,
     HandlerFailed,
     HistoryReset,
     KickedOut,
@@ -111,9 +114,11 @@ from .events import (
     StoreReplaced,
     TypingChanged,
 )
-from .friends import Friend, FriendApplication, Friends
-from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
-from .groups import Group, Groups, MemberList
+from .friends import FollowCounts, FollowList, Follows, Friend, FriendApplication, FriendRelation, Friends
+from .groups.group import Group
+from .groups.groups import Groups
+from .groups.state import GroupCounters, GroupPins, PinnedMessage
+from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .notebook.renderer import HtmlRenderer
@@ -168,18 +173,27 @@ __all__ = [
     "FileElem",
     "FileMissing",
     "Filter",
+    "FollowCounts",
+    "FollowList",
+    "Follows",
+    "FollowsChanged",
     "Friend",
     "FriendApplication",
     "FriendRefused",
+    "FriendRelation",
     "Friends",
     "Group",
     "GroupChanged",
+    "GroupCounters",
+    "GroupCountersChanged",
     "GroupExists",
     "GroupInfo",
     "GroupMember",
     "GroupNoticeElem",
     "GroupNoticeReceived",
     "GroupNoticeType",
+    "GroupPinChanged",
+    "GroupPins",
     "GroupTipElem",
     "GroupTipType",
     "GroupType",
@@ -195,6 +209,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidConversation",
     "InvalidElem",
+    "JoinApplication",
     "JoinOption",
     "JsonValue",
     "KickedOffline",
@@ -228,6 +243,7 @@ __all__ = [
     "OwnProfile",
     "OwnerCannotQuit",
     "Page",
+    "PinnedMessage",
     "Priority",
     "Profile",
     "ProfileChanged",

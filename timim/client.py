@@ -19,8 +19,8 @@ from .engine.engine import Engine
 from .engine.handler_slots import CONCURRENCY
 from .engine.running import run_until_signal
 from .errors import InvalidArgument
-from .friends import Friends
-from .groups import Groups
+from .friends import Follows, Friends
+from .groups.groups import Groups
 from .ids import ConversationType, MsgIdText, UniqueId, UserId
 from .local_store.fulltext import ElemTypes
 from .message import Message
@@ -130,6 +130,7 @@ class Client(ClientHandlers):
         self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry)
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
+        self.follows: Follows = Follows(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 

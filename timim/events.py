@@ -14,6 +14,7 @@ from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
 from .message import Message
+from .protocol.follows import FollowList
 from .util.displayed import Displayed
 
 __all__ = [
@@ -22,8 +23,11 @@ __all__ = [
     "ConnectionRestored",
     "ConversationChanged",
     "ConversationSyncFailed",
+    "FollowsChanged",
     "GroupChanged",
+    "GroupCountersChanged",
     "GroupNoticeReceived",
+    "GroupPinChanged",
     "HandlerFailed",
     "HistoryReset",
     "KickedOut",
@@ -184,6 +188,25 @@ class GroupChanged(ClientEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupCountersChanged(ClientEvent):
+    """Change of counters of a group by `user`, while this client was online; `counters` has the new values."""
+
+    group_id: str
+    counters: Mapping[str, int]
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPinChanged(ClientEvent):
+    """Message `seq` of a group, pinned or unpinned by `user` for all members, while this client was online."""
+
+    group_id: str
+    seq: int
+    pinned: bool
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupNoticeReceived(ClientEvent):
     """Notice to this user about a group: applied, invited, kicked, dissolved … `message` is its system message."""
 
@@ -252,6 +275,15 @@ class ReadReceipt(ClientEvent):
     user: str = ""
     readers: int = 1
     others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FollowsChanged(ClientEvent):
+    """User who was added to a list of this account or removed from it, while this client was online: see `client.follows`."""
+
+    user_id: str
+    list: FollowList
+    added: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,29 @@ Each change by any device of either user is delivered as a RelationChanged event
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import InvalidArgument, error_for
 from .ids import UserId
+from .protocol import follows as follow_wire
 from .protocol import friends as wire
+from .protocol.follows import FollowList
 from .transport.connection import Connection
 from .util.arguments import Items, Text, checked
 from .util.displayed import Displayed
 
-__all__ = ["Friend", "FriendApplication", "Friends"]
+__all__ = ["FollowCounts", "FollowList", "Follows", "Friend", "FriendApplication", "FriendRelation", "Friends"]
+
+
+class FriendRelation(enum.StrEnum):
+    """Friendship of this account and another user: which of the two has the other one as a friend."""
+
+    NONE = "NoRelation"
+    MINE = "AWithB"
+    THEIRS = "BWithA"
+    MUTUAL = "BothWay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +200,29 @@ class Friends(Displayed):
         """
         await self._connection.call(wire.DELETE_FRIEND_GROUPS, wire.FriendGroupsRequest(names=[name]))
 
+    async def rename_group(self, name: Text, new_name: Text) -> None:
+        """Rename a friend group; its friends stay in it.
+
+        Raises:
+            InvalidArgument: There is no such friend group, or the new name is taken, empty or over 30 bytes (30001).
+        """
+        body = wire.UpdateFriendGroupRequest(old_name=name, new_name=new_name)
+        await self._connection.call(wire.UPDATE_FRIEND_GROUP, body)
+
+    async def check(self, user_ids: Items[UserId]) -> dict[str, FriendRelation]:
+        """Fetch who has whom as a friend, for up to 1000 users.
+
+        Raises:
+            UnknownUser: One of the users does not exist (20003).
+            InvalidArgument: There are no users, or more than 1000 (30001).
+        """
+        body = wire.CheckRequest(account=self._connection.user_id, users=list(user_ids), type=wire.CHECK_BOTH)
+        reply = await self._connection.call(wire.CHECK_FRIENDS, body)
+        for item in reply.items:
+            if item.code:
+                raise error_for(item.code, item.info)
+        return {item.account: FriendRelation(item.relation.removeprefix(wire.CHECKED)) for item in reply.items}
+
     async def applications(self, *, sent: bool = False) -> tuple[FriendApplication, ...]:
         """Fetch the unanswered applications to this account, or with `sent` those of this account, oldest first.
 
@@ -244,6 +280,95 @@ class Friends(Displayed):
     async def _update(self, user_id: str, item: wire.FriendField) -> None:
         update = wire.FriendUpdate(account=user_id, items=[item])
         _one(await self._connection.call(wire.UPDATE_FRIENDS, wire.UpdateFriendsRequest(updates=[update])))
+
+
+@dataclass(frozen=True, slots=True)
+class FollowCounts(Displayed):
+    """Numbers of a user's followers, of the users whom that user follows, and of those in both lists."""
+
+    followers: int
+    following: int
+    mutual: int
+
+
+@checked(InvalidArgument)
+class Follows(Displayed):
+    """Users whom this account follows, up to 1000, and its followers: `client.follows`. Nobody is asked.
+
+    Each change is delivered as a FollowsChanged event to both users, while they are online.
+
+    Raises:
+        UnknownUser: The named user does not exist (20003).
+        InvalidArgument: The named id cannot be a user id or is this account's own.
+        NetworkError: The server did not answer; call again.
+        NotLoggedIn: The client is not logged in.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add(self, user_id: UserId) -> None:
+        """Follow a user. A second call changes nothing.
+
+        Raises:
+            UnknownUser: The user does not exist (20003).
+            LimitReached: This account follows 1000 users (10014).
+        """
+        body = follow_wire.FollowRequest(items=[follow_wire.FollowItem(account=user_id)])
+        _raise_first((await self._connection.call(follow_wire.FOLLOW, body)).items)
+
+    async def remove(self, user_id: UserId) -> None:
+        """Stop following a user. A second call changes nothing.
+
+        Raises:
+            UnknownUser: The user does not exist (20003).
+        """
+        body = follow_wire.FollowUsersRequest(users=[user_id])
+        _raise_first((await self._connection.call(follow_wire.UNFOLLOW, body)).items)
+
+    async def list(self, list: FollowList) -> tuple[str, ...]:
+        """Fetch the user ids of a list, in the order of their ids.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
+        found: tuple[str, ...] = ()
+        cursor = ""
+        while True:
+            body = follow_wire.ListFollowsRequest(list=list, cursor=cursor, count=500)
+            reply = await self._connection.call(follow_wire.LIST_FOLLOWS, body)
+            found += tuple(item.account for item in reply.items)
+            if reply.next <= cursor:
+                return found
+            cursor = reply.next
+
+    async def counts(self, user_id: UserId) -> FollowCounts:
+        """Fetch the numbers of followers and followed users of any user.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
+        body = follow_wire.FollowUsersRequest(users=[user_id])
+        (item,) = (await self._connection.call(follow_wire.COUNT_FOLLOWS, body)).items
+        return FollowCounts(item.followers, item.following, item.mutual)
+
+    async def check(self, user_ids: Items[UserId]) -> dict[str, FollowList]:
+        """Fetch the list in which each of up to 100 users is; NONE for strangers.
+
+        Raises:
+            InvalidArgument: There are no users, or more than 100 (30001).
+        """
+        body = follow_wire.FollowUsersRequest(users=[*user_ids])
+        reply = await self._connection.call(follow_wire.CHECK_FOLLOWS, body)
+        return {item.account: FollowList(item.list) for item in reply.items}
+
+
+def _raise_first(results: Sequence[wire.FriendResult]) -> None:
+    for result in results:
+        if result.code:
+            raise error_for(result.code, result.info)
 
 
 def _one(reply: wire.FriendResultsReply, *, pending: int = 0) -> bool:

@@ -23,6 +23,7 @@ from timim.testing.server import STOP_LIMIT_S
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DRAIN_S = STOP_LIMIT_S - 1  # just below the time for which a test waits until a server ends
+PACE_S = 0.03  # between two messages of a pair: more messages would only take CPU time from the gateways that change
 DROPS: Sequence[str] = ("-m", "tests.mutants.no_drain")
 NEXT: Sequence[str] = ("-m", "tests.fixtures.releases.next_release")
 RENAMES: Sequence[str] = ("-m", "tests.mutants.renames")
@@ -101,7 +102,7 @@ async def test_a_request_that_is_never_answered_does_not_keep_a_gateway_from_sto
                         await creating
                 await talk.goes_on()
 
-        await talk_during(running, drain)
+        await talk_during(running, drain, pace_s=PACE_S)
 
 
 async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres, nats_server: Nats) -> None:
@@ -144,7 +145,7 @@ async def upgraded(running: Deployment, newer: Sequence[str]) -> None:
             assert await running.remove(leaving) == 0
         await talk.goes_on()
 
-    await talk_during(running, upgrade)
+    await talk_during(running, upgrade, pace_s=PACE_S)
 
 
 async def test_two_versions_serve_side_by_side_while_gateways_are_upgraded(

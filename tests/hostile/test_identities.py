@@ -101,7 +101,8 @@ def naming_a_caller() -> list[str]:
         name
         for name, (command, _) in ALL_HANDLERS.served.items()
         if Door.WEBSOCKET in command.doors
-        and name != "openim.modify_c2c_msg"  # whose From_Account names the message
+        # From_Account of these names the message
+        and not name.startswith(("openim.modify_c2c_msg", "openim_msg_ext_http_svc.reaction_"))
         and any(field.encode_name == "From_Account" for field in msgspec.structs.fields(command.body))
     ]
 

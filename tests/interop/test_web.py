@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Self
 import pytest
 
 from tests.interop.webclient import WebError, web_client
+from tests.support.web_methods import table
 from timim import AnyElem, Client, ConversationType, CustomElem, FaceElem, LocationElem, Message, TextElem, sign_user
 from timim.testing import RunningServer, running_server
 
@@ -264,3 +266,9 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(data)
         await writer.drain()
     raise ConnectionResetError("this side has ended")
+
+
+def test_the_table_of_methods_has_each_documented_method() -> None:
+    described = (Path(__file__).parent / "web/node_modules/@tencentcloud/chat/index.d.ts").read_text()
+    methods = re.findall(r"^  (\w+)\(.*\): ?[\w<>| ]+;?$", described.partition("export declare class ChatSDK")[2], re.MULTILINE)
+    assert sorted(row.name for row in table()) == sorted(methods)

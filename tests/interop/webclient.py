@@ -18,6 +18,11 @@ WEB = Path(__file__).parent / "web"
 WAIT_S = 20
 
 
+def the(message_id: str) -> dict[str, str]:
+    """Return an argument that stands for a message which the web client has."""
+    return {"$message": message_id}
+
+
 class WebError(Exception):
     """An error of the web client, with its own code."""
 
@@ -49,6 +54,19 @@ class WebClient:
         if "error" in said:
             raise WebError(said["error"])
         return said["ok"]
+
+    async def call(self, method: str, *args: object) -> Any:
+        """Call a documented method of the web client, and return its data. `the(ID)` in the arguments is a message."""
+        return (await self.do("call", method=method, args=args))["result"]
+
+    async def told(self, event: str, holds: Callable[[Any], bool] = lambda data: True) -> Any:
+        """Wait for an event of the web client whose data match, and return the data of the first one."""
+
+        def found() -> list[Any]:
+            return [one["data"] for one in self.events if one["event"] == event and holds(one["data"])]
+
+        await self.until(lambda: bool(found()))
+        return found()[0]
 
     async def login(self, *, signature: str | None = None) -> None:
         """Log in, and wait until the client reports that it is ready."""

@@ -61,11 +61,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "conversation_list": _PUBLIC | {"conversation"},
     "notebook": _PUBLIC | {"__init__", "message_parts"},
     "friends": _PUBLIC,
-    "group_types": _PROTOCOL | {"util", "transport"},
-    "groups": _PUBLIC | {"conversation", "group_types"},
+    "groups": _PUBLIC | {"conversation"},
     "client": _PUBLIC | {"bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
     "__init__": _PUBLIC
-    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "message_parts"}
+    | {"bots", "client", "conversation", "conversation_list", "groups", "friends", "message_parts"}
     | {"notebook", "profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
     "testing": frozenset({"*"}),

@@ -103,7 +103,8 @@ class ForkServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._address = f"timim-fork-server-{uuid.uuid4().hex}"  # in the kernel's namespace of abstract sockets
+        # in the kernel's namespace of abstract sockets
+        self._address = os.environ.get(ADDRESS) or f"timim-fork-server-{uuid.uuid4().hex}"
 
     def shared(self) -> dict[str, str]:
         """Start the process, and return the environment in which another process uses it."""
@@ -148,9 +149,9 @@ class ForkServer:
             return int(control.recv(32))
 
     def _begin(self) -> socket.socket:
-        if address := os.environ.get(ADDRESS):
+        if ADDRESS in os.environ:
             control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            control.connect(f"\0{address}")
+            control.connect(f"\0{self._address}")
             return control
         control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

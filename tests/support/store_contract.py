@@ -407,3 +407,20 @@ class StoreContract:
         pinned = await store.conversations.change("bob", LINE, ConversationChange(pinned=7, age_ms=300_000), time=300)
         assert pinned is not None
         assert pinned.applied, "another setting has its own time"
+
+    async def test_followed_users_are_listed_in_pages(self, opens: Open) -> None:
+        store = await opens()
+        for number in range(5):
+            assert await store.follows.add("alice", f"user{number}", time=number, limit=5) is not None
+        assert await store.follows.add("alice", "user0", time=9, limit=5) is None
+        with pytest.raises(LimitReached):
+            await store.follows.add("alice", "one more", time=9, limit=5)
+        assert await store.follows.add("user3", "alice", time=9, limit=5) == (True, True)
+        page = await store.follows.following("alice", "user1", 2)
+        assert [(one.user, one.time) for one in page] == [("user2", 2), ("user3", 3)]
+        assert [one.user for one in await store.follows.following("alice", "", 9, mutual=True)] == ["user3"]
+        assert [one.user for one in await store.follows.followers("alice", "", 9)] == ["user3"]
+        assert await store.follows.counts("alice") == (1, 5, 1)
+        assert await store.follows.remove("alice", "user3") == (False, True)
+        assert await store.follows.remove("alice", "user3") is None
+        assert await store.follows.ties("alice", ["user3", "user4", "bob"]) == [(False, True), (True, False), (False, False)]

@@ -98,7 +98,7 @@ class Engine:
         )
         self.online_messages: OnlineMessages = OnlineMessages(config, store, connection, attachments, self.binder)
         self.search: Search = Search(self.store, self.history)
-        router = PushRouter(config, self.connection, self.inbox, self.settings)
+        router = PushRouter(config, self.connection, self.inbox, self.settings, self.dispatcher)
         self.session: ClientSession = ClientSession(
             config, store, connection, conversations, self.dispatcher, self.inbox, router
         )

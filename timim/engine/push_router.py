@@ -14,23 +14,29 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 
 from ..errors import KickedOffline, ProtocolError, TimimError
+from ..events import ClientEvent, FollowsChanged, GroupCountersChanged, GroupPinChanged
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.entries import Entry
+from ..protocol.follows import FollowList, FollowNotice
+from ..protocol.group_state import GroupStateNotice
 from ..protocol.notices import entry_from_push
 from ..transport.connection import Connection
 from ..util.shown_text import shown_text
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
+from .dispatcher import Dispatcher
 from .inbox import Inbox
 
 log = logging.getLogger(__name__)
-Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice
+Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice | GroupStateNotice | FollowNotice
+_FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
 NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are dropped, and a sync fetches their content
 
@@ -38,11 +44,19 @@ NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are droppe
 class PushRouter:
     """Routes the pushes of one client. `run` applies the notices, one at a time, in the order of their arrival."""
 
-    def __init__(self, config: ClientConfig, connection: Connection, inbox: Inbox, settings: ConversationSettings) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        connection: Connection,
+        inbox: Inbox,
+        settings: ConversationSettings,
+        dispatcher: Dispatcher,
+    ) -> None:
         self._user_id = config.user_id
         self._connection = connection
         self._inbox = inbox
         self._settings = settings
+        self._dispatcher = dispatcher
         self._notices: deque[Notice] = deque()
         self._wake = asyncio.Event()
 
@@ -76,6 +90,10 @@ class PushRouter:
                 self._add(session.ReceiptNotice, event.receipts)
             case session.EVENT_CONVERSATION_SETTINGS:
                 self._add(session.ConversationSettingsNotice, event.settings)
+            case session.EVENT_GROUP_STATE:
+                self._add(GroupStateNotice, event.group_states)
+            case session.EVENT_FOLLOW:
+                self._add(FollowNotice, event.follows)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -105,10 +123,26 @@ class PushRouter:
                 await self._settings.apply_receipt(notice)
             case session.ConversationSettingsNotice():
                 await self._settings.apply_settings_notice(notice)
+            case GroupStateNotice():
+                for event in events_of_group_state(notice):
+                    self._dispatcher.deliver_event(event)
+            case FollowNotice():
+                if notice.list in _FOLLOW_LISTS:
+                    changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
+                    self._dispatcher.deliver_event(changed)
 
     def _add(self, kind: type[Notice], raws: list[msgspec.Raw]) -> None:
         self._notices.extend(decode(kind, raw) for raw in raws)
         self._wake.set()
+
+
+def events_of_group_state(notice: GroupStateNotice) -> Iterator[ClientEvent]:
+    """Yield the events of a change of a group's counters or pins."""
+    if notice.counters:
+        counters = {one.key: one.value for one in notice.counters}
+        yield GroupCountersChanged(notice.group_id, MappingProxyType(counters), notice.user)
+    if seq := notice.pinned or notice.unpinned:
+        yield GroupPinChanged(notice.group_id, seq, notice.pinned > 0, notice.user)
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:

@@ -123,7 +123,7 @@ class MessageTable:
 
         def on_written(results: list[IngestResult] | Exception) -> None:
             if not isinstance(results, Exception):
-                self._bind_results(results)
+                _bind(self._binder, results)
             on_stored(results)
 
         self._file.add_alone(partial(writes.ingest_all, batches=batches, unhandled=unhandled), on_written)
@@ -315,12 +315,14 @@ class MessageTable:
             messages = self._binder.end_read(begun, messages)
         return messages
 
-    def _bind_results(self, results: Sequence[IngestResult]) -> None:
-        for result in results:
-            written = self._binder.written
-            result.new = [written(message) for message in result.new]
-            result.acted = [(action, written(message)) for action, message in result.acted]
-            for message in result.changed:
-                written(message)
-            if result.fetched is not None:
-                result.fetched = written(result.fetched)
+
+def _bind(binder: MessageBinder, results: Sequence[IngestResult]) -> None:
+    """Replace the messages of results by the bound objects of their rows."""
+    written = binder.written
+    for result in results:
+        result.new = [written(message) for message in result.new]
+        result.acted = [(action, written(message)) for action, message in result.acted]
+        for message in result.changed:
+            written(message)
+        if result.fetched is not None:
+            result.fetched = written(result.fetched)

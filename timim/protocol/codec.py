@@ -20,7 +20,8 @@ from .numbers import Int
 _encoder = msgspec.json.Encoder()
 GROUPS = "group_open_http_svc"
 BIG_GROUPS = "million_group_open_http_svc"  # the same commands, by their service for Community groups
-_OWN_OF_BIG_GROUPS = f"{BIG_GROUPS}.get_joined_group_list"  # a command of its own, in the form of the web client
+# commands of their own, which the web client sends beside those of the other groups
+_OWN_OF_BIG_GROUPS = frozenset({f"{BIG_GROUPS}.get_joined_group_list", f"{BIG_GROUPS}.get_pendency"})
 RETRY_LIMIT_S = 86_400.0  # of a pause that a server asks for
 
 
@@ -78,7 +79,7 @@ class Command(Generic[B, R]):
         if self.service == GROUPS:
             names = (self.name, *self.aliases)
             big = tuple(BIG_GROUPS + name.removeprefix(GROUPS) for name in names if name.startswith(GROUPS + "."))
-            object.__setattr__(self, "aliases", (*self.aliases, *(name for name in big if name != _OWN_OF_BIG_GROUPS)))
+            object.__setattr__(self, "aliases", (*self.aliases, *(name for name in big if name not in _OWN_OF_BIG_GROUPS)))
 
     @property
     def service(self) -> str:

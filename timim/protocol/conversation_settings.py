@@ -9,7 +9,6 @@ import msgspec
 from .codec import Body, Command, Reply
 from .message_actions import SeqItem
 from .numbers import Int
-from .session import ReceiptNotice
 
 PIN, UNPIN = 1, 2
 
@@ -126,6 +125,33 @@ class CountUnreadReply(Reply):
     states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
+class GroupReadSeq(msgspec.Struct, kw_only=True):
+    """A group, and the seq up to which it is read."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    seq: Int = msgspec.field(name="MsgSeq")
+
+
+class ReadAllRequest(Body):
+    """Mark all C2C conversations as read (C2CReadAllMsg 1), the newest 500, and up to 500 groups."""
+
+    all_c2c: Int = msgspec.field(name="C2CReadAllMsg", default=0)
+    groups: list[GroupReadSeq] = msgspec.field(name="GroupReadInfo", default_factory=list)
+
+
+class GroupReadResult(GroupReadSeq, kw_only=True):
+    """The result for one group; 0 if it is marked as read."""
+
+    code: Int = msgspec.field(name="RetCode", default=0)
+
+
+class ReadAllReply(Reply):
+    """The results in the order of the request."""
+
+    all_c2c: Int = msgspec.field(name="C2CReadAllMsg", default=0)
+    groups: list[GroupReadResult] = msgspec.field(name="GroupReadInfoArray", default_factory=list)
+
+
 class SendReceiptsRequest(Body, kw_only=True):
     """Up to 30 group messages that the requesting account has read."""
 
@@ -140,8 +166,17 @@ class GetReceiptsRequest(Body, kw_only=True):
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
+class ReceiptItem(msgspec.Struct, kw_only=True):
+    """The number of members who have read a message, and of those who have not."""
+
+    seq: Int = msgspec.field(name="MsgSeq")
+    readers: Int = msgspec.field(name="ReadNum", default=0)
+    others: Int = msgspec.field(name="UnreadNum", default=0)
+    code: Int = msgspec.field(name="Code", default=0)
+
+
 class GetReceiptsReply(Reply):
-    receipts: list[ReceiptNotice] = msgspec.field(name="GroupMsgReceiptList", default_factory=list)
+    receipts: list[ReceiptItem] = msgspec.field(name="GroupMsgReceiptList", default_factory=list)
 
 
 class GetReadersRequest(Body, kw_only=True):
@@ -177,6 +212,7 @@ MUTE_C2C = Command("openim.set_c2c_peer_mute_notifications", MuteC2CRequest, Rep
 GET_MUTED_C2C = Command("openim.get_c2c_peer_mute_notifications", GetMutedC2CRequest, GetMutedC2CReply)
 SET_CONVERSATION_SETTINGS = Command("timeline.marks_set", SetConversationSettingsRequest, SetConversationSettingsReply)
 READ_CONVERSATIONS = Command("timeline.read", ReadConversationsRequest, ReadConversationsReply)
+READ_ALL = Command("openim.read_all_unread_msg", ReadAllRequest, ReadAllReply)
 COUNT_UNREAD = Command("timeline.unread", CountUnreadRequest, CountUnreadReply)
 SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceiptsRequest, Reply)
 GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceiptsRequest, GetReceiptsReply)

@@ -87,11 +87,17 @@ class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=Tr
     no_last: int | bool = msgspec.field(name="NoLastMsg", default=0)  # 1: never the last message of the conversation list
 
 
-class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
+class MentionItem(msgspec.Struct, kw_only=True, gc=False):
+    """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody. The web client ignores items without the flag."""
 
     all_flag: Int = msgspec.field(name="GroupAtAllFlag", default=0)
     account: str = msgspec.field(name="GroupAt_Account", default="")
+
+
+class SenderCard(msgspec.Struct, kw_only=True, gc=False):
+    """The sender's card in the group, in the form of the web client."""
+
+    name_card: str = msgspec.field(name="NameCard")
 
 
 class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -104,6 +110,7 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     name_card: str = msgspec.field(name="From_AccountNameCard", default="")
     role: str = msgspec.field(name="TimelineRole", default="")
+    sender_card: SenderCard | msgspec.UnsetType = msgspec.field(name="MsgFrom_AccountExtraInfo", default=msgspec.UNSET)
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
 
 

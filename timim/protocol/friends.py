@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .numbers import Int
+from .numbers import Int, at_most
 
 BOTH, SINGLE = "Add_Type_Both", "Add_Type_Single"
 DELETE_BOTH, DELETE_SINGLE = "Delete_Type_Both", "Delete_Type_Single"
 AGREE, AGREE_AND_ADD, REJECT = "Response_Action_Agree", "Response_Action_AgreeAndAdd", "Response_Action_Reject"
 RECEIVED, SENT = "Pendency_Type_ComeIn", "Pendency_Type_SendOut"
+CHECKED = "CheckResult_Type_"  # before each relation
+CHECK_BOTH = CHECKED + "Both"
+ADD_TO_GROUP, DELETE_FROM_GROUP = "Update_Type_Add", "Update_Type_Delete"
+CHECKED_AT_ONCE, NAMED_AT_ONCE = 1000, 100  # accounts in a check, and in other requests
 PENDING = 30539  # ResultCode of an application that is pending
 
 
@@ -191,6 +197,91 @@ class FriendGroupsReply(Reply):
     groups: list[FriendGroupItem] = msgspec.field(name="ResultItem", default_factory=list)
 
 
+class CheckRequest(Body):
+    """Accounts whose relation to `From_Account` is asked for. CheckType ends with Single or Both."""
+
+    account: str = msgspec.field(name="From_Account", default="")
+    users: Annotated[list[str], at_most(CHECKED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
+    type: str = msgspec.field(name="CheckType", default="")
+
+
+class CheckedRelation(msgspec.Struct, kw_only=True):
+    """A relation: NoRelation or NO, AWithB, BWithA or BothWay, after the prefix of the command; A is `From_Account`."""
+
+    account: str = msgspec.field(name="To_Account")
+    relation: str = msgspec.field(name="Relation", default="")
+    code: Int = msgspec.field(name="ResultCode", default=0)
+    info: str = msgspec.field(name="ResultInfo", default="")
+
+
+class CheckFriendsReply(Reply):
+    """The relations in the order of the request."""
+
+    items: list[CheckedRelation] = msgspec.field(name="InfoItem", default_factory=list)
+    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
+
+
+class CheckBlockedReply(Reply):
+    """The relations in the order of the request."""
+
+    items: list[CheckedRelation] = msgspec.field(name="BlackListCheckItem", default_factory=list)
+    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
+
+
+class GetFriendsRequest(Body):
+    """Friends of an account, and the tags that are asked for; all tags if there are none."""
+
+    account: str = msgspec.field(name="From_Account", default="")
+    users: Annotated[list[str], at_most(NAMED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
+    tags: list[str] = msgspec.field(name="TagList", default_factory=list)
+
+
+class FriendItem(msgspec.Struct, kw_only=True):
+    """A friend with the values of its tags, or the reason why there are none."""
+
+    account: str = msgspec.field(name="To_Account")
+    values: list[FriendValueItem] = msgspec.field(name="SnsProfileItem", default_factory=list)
+    code: Int = msgspec.field(name="ResultCode", default=0)
+    info: str = msgspec.field(name="ResultInfo", default="")
+
+
+class GetFriendsReply(Reply):
+    """The friends in the order of the request."""
+
+    items: list[FriendItem] = msgspec.field(name="InfoItem", default_factory=list)
+    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
+
+
+class FriendGroupChange(msgspec.Struct, kw_only=True):
+    """A friend who is put into a friend group, or taken out of it. UpdateType is Update_Type_Add or Update_Type_Delete."""
+
+    account: str = msgspec.field(name="To_Account")
+    type: str = msgspec.field(name="UpdateType", default=ADD_TO_GROUP)
+
+
+class UpdateFriendGroupRequest(Body):
+    """A new name of a friend group, and changes of its friends."""
+
+    account: str = msgspec.field(name="From_Account", default="")
+    old_name: str = msgspec.field(name="GroupOldName", default="")
+    new_name: str = msgspec.field(name="GroupNewName", default="")
+    changes: Annotated[list[FriendGroupChange], at_most(NAMED_AT_ONCE)] = msgspec.field(
+        name="UpdateGroupItem", default_factory=list
+    )
+
+
+class FriendGroupResult(FriendResult, kw_only=True):
+    """The result for one friend, with the kind of the change."""
+
+    type: str = msgspec.field(name="UpdateType", default=ADD_TO_GROUP)
+
+
+class UpdateFriendGroupReply(Reply):
+    """The results in the order of the request."""
+
+    items: list[FriendGroupResult] = msgspec.field(name="ResultItem", default_factory=list)
+
+
 ADD_FRIENDS = Command("sns.friend_add", AddFriendsRequest, FriendResultsReply, doors=Door.BOTH)
 ANSWER_APPLICATIONS = Command("sns.friend_response", AnswerApplicationsRequest, FriendResultsReply)
 DELETE_FRIENDS = Command("sns.friend_delete", DeleteFriendsRequest, FriendResultsReply, doors=Door.BOTH)
@@ -205,3 +296,14 @@ LIST_BLOCKED = Command("sns.black_list_get", ListBlockedRequest, ListBlockedRepl
 ADD_FRIEND_GROUPS = Command("sns.group_add", FriendGroupsRequest, FriendResultsReply, doors=Door.BOTH)
 DELETE_FRIEND_GROUPS = Command("sns.group_delete", FriendGroupsRequest, FriendResultsReply, doors=Door.BOTH)
 LIST_FRIEND_GROUPS = Command("sns.group_get", FriendGroupsRequest, FriendGroupsReply, doors=Door.BOTH)
+UPDATE_FRIEND_GROUP = Command("sns.group_update", UpdateFriendGroupRequest, UpdateFriendGroupReply, doors=Door.BOTH)
+CHECK_FRIENDS = Command("sns.friend_check", CheckRequest, CheckFriendsReply, doors=Door.BOTH, required=("From_Account",))
+CHECK_BLOCKED = Command("sns.black_list_check", CheckRequest, CheckBlockedReply, doors=Door.REST, required=("From_Account",))
+GET_FRIENDS = Command(
+    "sns.friend_get_list",
+    GetFriendsRequest,
+    GetFriendsReply,
+    doors=Door.BOTH,
+    aliases=("sns.friend_get_specified",),  # the web client's name
+    required=("From_Account",),
+)

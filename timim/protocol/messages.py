@@ -19,6 +19,7 @@ from .numbers import Flag, Int
 SeqRange = tuple[Int, Int]
 ControlField = list[str] | MessageControl  # REST clients send the names, the web client an object
 NO_CONTROL = MessageControl()
+NEWER = 1  # a GetDirection
 REPLY_TOO_LONG = 10018  # the code of a refusal that replaces a reply which is too long for one websocket message
 
 
@@ -115,7 +116,10 @@ class RangeReply(Reply):
 
 
 class RoamC2CRequest(Body):
-    """A query for C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
+    """A query for C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`.
+
+    With GetDirection 1: the oldest ones from `LastMsgTime` on, or after the message with `MsgKey`.
+    """
 
     peer: str = msgspec.field(name="Peer_Account")
     max_cnt: Int = msgspec.field(name="MaxCnt", default=20)
@@ -141,11 +145,12 @@ class RoamC2CReply(RangeReply):
 
 
 class RoamGroupRequest(Body):
-    """A query for group history: ReqMsgNumber messages up to and including ReqMsgSeq, or the newest of `TimelineRange`."""
+    """A query for group history: ReqMsgNumber messages up to ReqMsgSeq, or some by seq, or the newest of `TimelineRange`."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="ReqMsgSeq", default=0)
     number: Int = msgspec.field(name="ReqMsgNumber", default=20)
+    seqs: list[Int] = msgspec.field(name="ReqMsgSeqList", default_factory=list)  # up to 20
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     until: Int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 

@@ -9,6 +9,7 @@ import msgspec
 from .codec import Body, Command, Reply
 from .entries import Entry
 from .numbers import Int
+from .web_features import SERVED_FEATURES, purchase_bits
 
 E = TypeVar("E")  # the type of entries: encoded bytes for writers, decoded for clients
 PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
@@ -58,6 +59,7 @@ class LoginReply(Reply):
     time_stamp: Int = msgspec.field(name="TimeStamp", default=0)
     client_ip: str = msgspec.field(name="ClientIP", default="")
     custom_status: str = msgspec.field(name="CustomStatus", default="")
+    purchase_bits: str = msgspec.field(name="PurchaseBits", default=purchase_bits(SERVED_FEATURES))
     expired_time: Int = msgspec.field(name="ExpiredTime", default=0)
     server: TimelineServer | msgspec.UnsetType = msgspec.field(name="TimelineServer", default=msgspec.UNSET)
 
@@ -73,6 +75,9 @@ EVENT_READ = 10001  # timim extension: event numbers that other clients ignore
 EVENT_MESSAGE_ACTION = 10002
 EVENT_RECEIPT = 10003
 EVENT_CONVERSATION_SETTINGS = 10004
+EVENT_GROUP_STATE = 10006  # see group_state.py
+EVENT_FOLLOW = 10007  # see follows.py
+EVENT_FOREIGN = 10005  # between nodes only: an event for clients other than timim's
 SUB_KICKED = 96
 
 
@@ -95,11 +100,9 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     actions: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
     settings: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
-    # Tencent's events of actions, receipts and settings, see tencent_events.py
-    notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)
-    edited_c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgModNotifys", default_factory=list)
-    edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
-    conversations: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
+    group_states: list[msgspec.Raw] = msgspec.field(name="TimelineGroupStates", default_factory=list)
+    follows: list[msgspec.Raw] = msgspec.field(name="TimelineFollows", default_factory=list)
+    notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)  # see tencent_events.py
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: Int = msgspec.field(name="SubMsgType", default=0)
 
@@ -117,6 +120,8 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
             EVENT_MESSAGE_ACTION: self.actions,
             EVENT_RECEIPT: self.receipts,
             EVENT_CONVERSATION_SETTINGS: self.settings,
+            EVENT_GROUP_STATE: self.group_states,
+            EVENT_FOLLOW: self.follows,
         }
         return others.get(self.event, self.profiles)
 

@@ -9,10 +9,17 @@ from typing import Any
 
 import msgspec
 
+from ..elem_base import RelationType
 from . import session
-from .entries import EntryAction, EntryPayload, MessageActionKind
+from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
+from .follows import FollowNotice
+from .group_state import Counter
+from .notices import FriendApplicationItem
+from .reactions import SHOWN_USERS, summary_of
 
 _encode = msgspec.json.Encoder().encode
+_EVENT_GROUP_STATE = 6  # of GroupTips
+_PINNED, _UNPINNED = 16, 17
 
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
@@ -63,8 +70,35 @@ def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int,
             return recall_event(target, seq=seq, time=time, recaller=actor)
         case MessageActionKind.EDIT:
             return edit_event(target, seq=seq, time=time)
+        case MessageActionKind.REACT:
+            return reaction_event(act, target)
         case _:
             return None
+
+
+def reaction_event(act: EntryAction, target: EntryPayload) -> msgspec.Raw:
+    """Return the event that the users of a reaction to a message have changed."""
+    now = next((one for one in act.reactions if one.reaction == act.reaction), Reaction(reaction=act.reaction))
+    notice = message_name(target) | {"MsgReactionSummary": [summary_of(now, SHOWN_USERS)]}
+    return _raw({"Event": session.EVENT_MESSAGE_ACTION, "MsgReactionNotifyList": [notice]})
+
+
+def own_reaction_event(act: EntryAction, target: EntryPayload) -> msgspec.Raw:
+    """Return the event that this account has added or removed a reaction on another device."""
+    notice = message_name(target) | {"Reaction": act.reaction, "OperateType": 2 if act.removed else 1}
+    return _raw({"Event": session.EVENT_MESSAGE_ACTION, "MsgReactionNotify": notice})
+
+
+def own_application_event(user: str, item: FriendApplicationItem) -> msgspec.Raw:
+    """Return the event that this account has applied to become a friend."""
+    change = {"PushType": int(RelationType.APPLICATION_ADDED), "From_Account": user, "PendencyAdd": [item]}
+    return _raw({"Event": session.EVENT_RELATION, "FriendListMod": [change]})
+
+
+def message_name(target: EntryPayload) -> dict[str, Any]:
+    """Return the name of a message in events of reactions: the numbers from which the web client makes its id."""
+    name = {"TinyId": target.tiny_id, "MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    return {"GroupMsgInfo" if target.to_group_id else "C2CMsgInfo": name}
 
 
 def peer_read_event(peer: str, time: int) -> msgspec.Raw:
@@ -84,6 +118,64 @@ def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
     body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
     tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def group_state_event(group_id: str, body: dict[str, Any]) -> msgspec.Raw:
+    """Return an event of a group's state, which is no entry of its timeline."""
+    return _raw(
+        {
+            "Event": _EVENT_GROUP_STATE,
+            "GroupTips": [{"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}],
+        }
+    )
+
+
+def counters_event(group_id: str, counters: list[Counter], seq: int) -> msgspec.Raw:
+    """Return the event that counters of a group have new values."""
+    info = {"Type": 0, "GroupCounterSeq": seq, "GroupCounter": counters}
+    return group_state_event(group_id, {"GroupCounterInfo": [info]})
+
+
+def attributes_event(group_id: str, seq: int) -> msgspec.Raw:
+    """Return the event that attributes of a group have changed; the client reads them again."""
+    option = {"AttrMainSeq": seq, "PushChangedAttrValFlag": 0, "OpType": 1}
+    return group_state_event(group_id, {"MsgGroupNewInfo": {"GroupAttrOption": option}})
+
+
+def group_pin_event(target: EntryPayload, entry: msgspec.Raw, *, seq: int, time: int, user: str, pinned: bool) -> msgspec.Raw:
+    """Return the event that a message of a group was pinned or unpinned for all members."""
+    body: dict[str, Any] = {"OpType": _PINNED if pinned else _UNPINNED, "MsgOperatorMemberExtraInfo": {"UserId": user}}
+    if pinned:
+        body["PinnedMsg"] = entry
+    else:
+        body["SdkGroupMessageId"] = {
+            "MsgClientTime": target.client_time,
+            "MsgRandom": target.msg_random,
+            "SenderTinyId": target.tiny_id,
+            "ServerTime": time,
+            "MsgSeq": seq,
+        }
+    return group_state_event(target.to_group_id, body)
+
+
+def group_receipt_event(target: EntryPayload, notice: session.ReceiptNotice) -> msgspec.Raw:
+    """Return the event that members have read a message of a group."""
+    counts = {"MsgSeq": notice.seq, "ReadNum": notice.readers, "UnreadNum": notice.others}
+    name = {"TinyId": target.tiny_id, "MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    body = {"GroupMsgReceiptList": [name | counts]}
+    tip = {"ToGroupId": notice.group_id, "MsgBody": body, "GroupInfo": {"GroupId": notice.group_id}}
+    return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.Raw:
+    """Return the event that a user, with this profile, was added to a list of followers or followed users, or removed."""
+    change = {
+        "From_Account": notice.account,
+        "From_AccountNick": nick,
+        "From_AccountHeadurl": face_url,
+        "FollowDiffList": [{"IsAdd": notice.added, "FollowType": notice.list}],
+    }
+    return _raw({"Event": session.EVENT_FOLLOW, "FollowChangeList": [change]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:

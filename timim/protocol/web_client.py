@@ -10,6 +10,7 @@ from .codec import Body, Command, Reply
 from .groups import GroupInfoItem, ListJoinedGroupsReply, ListJoinedGroupsRequest
 from .numbers import Int
 from .profiles import GetProfilesReply
+from .web_features import FOREVER_S, SERVED_FEATURES, purchase_bits
 
 
 class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -83,6 +84,15 @@ class SearchConversationGroupsReply(Reply):
     groups: list[dict[str, Any]] = msgspec.field(name="GroupItem", default_factory=list)
 
 
+class PurchasesReply(Reply):
+    """The features of the web client that the server serves, and the seconds after which the client asks again."""
+
+    int_error_code: Int = msgspec.field(name="int32_error_code", default=0)
+    error_message: str = msgspec.field(name="str_error_message", default="")
+    bits: str = msgspec.field(name="str_purchase_bits", default=purchase_bits(SERVED_FEATURES))
+    expires_s: Int = msgspec.field(name="uint32_expired_time", default=FOREVER_S)
+
+
 class PeerReadTimesRequest(Body):
     """A query for the times up to which some users have read this account's messages."""
 
@@ -104,6 +114,6 @@ LIST_CONVERSATION_GROUPS = Command("recentcontact.get_contact_group", Body, Conv
 SEARCH_CONVERSATION_GROUPS = Command("recentcontact.search_contact_group", Body, SearchConversationGroupsReply)
 PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimesRequest, PeerReadTimesReply)
 FETCH_CONFIG = Command("im_sdk_config_mgr.fetch_config", Body, Reply)
-FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, Reply)
+FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, PurchasesReply)
 REPORT = Command("imopenstat.tim_web_report_v2", Body, Reply)
 PRE_SIGN = Command("im_cos_msg.pre_sig", PreSignRequest, PreSignReply)

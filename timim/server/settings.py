@@ -142,7 +142,7 @@ class Settings(BaseSettings):
 
     It doubles with each further violation until there is none for as long. Open connections stay. 0 sets no pause.
     """
-    requests_before_login: int = Field(default=128, ge=1)
+    requests_before_login: int = Field(default=32, ge=1)
     """Maximum number of requests of a connection before its login."""
     control_frames_per_s: float = Field(default=20.0, ge=0)
     """Maximum rate of websocket pings, pongs and empty fragments of one connection, with a burst of 10 s. 0 sets no limit."""

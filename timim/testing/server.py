@@ -32,6 +32,7 @@ GENEROUS: Mapping[str, object] = {  # a test sends faster than a person; a test 
     "connections_per_subnet": 0,
     "new_connections_per_s": 0,
     "violation_pause_s": 0,
+    "requests_before_login": 10_000,
     "media_receiving_per_address": 0,
     "requests_in_flight_shared": 256,
     "user_requests_per_s": 100_000,

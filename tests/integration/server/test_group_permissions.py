@@ -53,6 +53,12 @@ async def recall_of(group: Group, sender: str) -> None:
     await next(m for m in page if m.sender == sender).recall()
 
 
+async def pin_of(group: Group, sender: str) -> None:
+    """Pin a message of this sender in the group."""
+    page = await group.conversation.get_messages(20)
+    await group.pins.add(next(m for m in page if m.sender == sender).seq)
+
+
 Deed = Callable[[Group, Callable[[str], str]], Awaitable[object]]
 DEEDS: dict[Permission, Deed] = {
     Permission.READ: lambda group, who: group.info(),
@@ -68,6 +74,7 @@ DEEDS: dict[Permission, Deed] = {
     Permission.QUIT: lambda group, who: group.quit(),
     Permission.DISSOLVE: lambda group, who: group.dissolve(),
     Permission.RECALL: lambda group, who: recall_of(group, who("other")),
+    Permission.PIN: lambda group, who: pin_of(group, who("other")),
     Permission.MENTION_ALL: lambda group, who: group.conversation.send("all of you", mention=[timim.ALL]),
 }
 

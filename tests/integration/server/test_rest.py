@@ -235,7 +235,8 @@ async def test_group_commands_are_served_under_the_name_for_communities_at_both_
             reply = await session.ask(f"{service}.get_group_info", {"GroupIdList": [group_id]})
             assert reply["GroupInfo"][0]["Name"] == "big", reply
     for command, _ in ALL_HANDLERS.served.values():
-        if command.service == "group_open_http_svc" and not command.name.endswith(".get_joined_group_list"):
+        own = (".get_joined_group_list", ".get_pendency")  # the web client sends these beside those of other groups
+        if command.service == "group_open_http_svc" and not command.name.endswith(own):
             assert ALL_HANDLERS.aliases[command.name.replace("group_open_http_svc", big, 1)] == command.name
 
 

@@ -23,10 +23,11 @@ const chat = TencentCloudChat.create({ SDKAppID: Number(SDKAppID), proxyServer }
 chat.registerPlugin({ "tim-upload-plugin": TIMUploadPlugin });
 chat.setLogLevel(Number(process.env.CHAT_LOG_LEVEL ?? 4));
 
-const message = (m) => ({
+const known = new Map();  // messages that the client has shown, by ID
+const message = (m) => known.set(m.ID, m) && ({
   ID: m.ID, type: m.type, payload: m.payload, from: m.from, to: m.to, flow: m.flow, time: m.time, sequence: m.sequence,
   random: m.random, conversationID: m.conversationID, conversationType: m.conversationType, nick: m.nick, isRevoked: m.isRevoked,
-  isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime,
+  isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime, atUserList: m.atUserList, nameCard: m.nameCard,
 });
 const conversation = (c) => ({
   conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount, isPinned: c.isPinned,
@@ -51,7 +52,26 @@ const seen = {
   [EVENTS.PROFILE_UPDATED]: (data) => data.map((p) => ({ userID: p.userID, nick: p.nick, avatar: p.avatar })),
   [EVENTS.ERROR]: (data) => data,
 };
-for (const [event, shorten] of Object.entries(seen)) chat.on(event, ({ data }) => say({ event, data: shorten(data) }));
+
+// Any value of the client as JSON: its data, without methods, private members and what refers back to it.
+const plain = (value, depth = 0) => {
+  if (value === undefined || value === null || typeof value === "function" || depth > 8) return null;
+  if (Array.isArray(value)) return value.map((one) => plain(one, depth + 1));
+  if (value instanceof Map) return plain(Object.fromEntries(value), depth);
+  if (typeof value !== "object") return value;
+  if (value.conversationID !== undefined && value.payload !== undefined && value.flow !== undefined) return message(value);
+  return Object.fromEntries(Object.entries(value).filter(([name, one]) => !name.startsWith("_") && typeof one !== "function").map(([name, one]) => [name, plain(one, depth + 1)]));
+};
+for (const event of Object.values(EVENTS)) seen[event] ??= plain;
+// In arguments, {"$message": ID} is a message that the client has.
+const revive = (value) => {
+  if (Array.isArray(value)) return value.map(revive);
+  if (value === null || typeof value !== "object") return value;
+  if (value.$message !== undefined) return known.get(value.$message) ?? chat.findMessage(value.$message);
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, revive(one)]));
+};
+const hear = Object.fromEntries(Object.entries(seen).map(([event, shorten]) => [event, ({ data }) => say({ event, data: shorten(data) })]));
+for (const event of Object.keys(seen)) chat.on(event, hear[event]);
 
 const file = ({ path: name, type, size }) => {
   if (size) Picture.size = size;
@@ -65,7 +85,19 @@ const make = {
   face: (to) => chat.createFaceMessage(to),
   location: (to) => chat.createLocationMessage(to),
 };
+const heard = Object.fromEntries(Object.values(TencentCloudChat.TSignaling).filter((event) => typeof event === "string").map((event) => [event, ({ data }) => say({ event, data: plain(data) })]));
 const todo = {
+  off: async ({ event }) => { chat.off(event, hear[event]); },
+  on: async ({ event }) => { chat.on(event, hear[event]); },
+  inviteSync: ({ options }) => new Promise((done, failed) => chat.inviteSync(options, (result) => done({ inviteID: result.inviteID }), failed)),
+  inviteInGroupSync: ({ options }) => new Promise((done, failed) => chat.inviteInGroupSync(options, (result) => done({ inviteID: result.inviteID }), failed)),
+  signals: async () => { for (const [event, hear] of Object.entries(heard)) chat.addSignalingListener(event, hear); },
+  noSignals: async () => { for (const [event, hear] of Object.entries(heard)) chat.removeSignalingListener(event, hear); },
+  call: async ({ method, args }) => {
+    const result = await chat[method](...args.map(revive));
+    const data = plain(result?.code === 0 && "data" in result ? result.data : result);
+    return { result: result?.inviteID === undefined ? data : { ...data, inviteID: result.inviteID } };
+  },
   login: ({ userID, userSig }) => chat.login({ userID, userSig }),
   logout: () => chat.logout(),
   send: async ({ kind, to, conversationType, payload }) => message((await chat.sendMessage(make[kind]({ to, conversationType, payload }))).data.message),

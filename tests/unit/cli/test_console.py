@@ -36,7 +36,7 @@ def test_the_reference_lists_each_exit_status() -> None:
 
 def test_the_reference_lists_each_type_of_object() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(console.__file__).parent.glob("*.py"))
-    printed = set(re.findall(r'print_json\(\s*type="(\w+)"', source))
+    printed = set(re.findall(r'(?:print_json|_report)\([^\n]*?\s*type="(\w+)"', source))
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     section = text.partition("| type | commands | keys |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == printed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,11 +12,9 @@ import pytest
 from timim.engine import push_router
 from timim.engine.config import ClientConfig
 from timim.engine.conversation_settings import ConversationSettings
-from timim.engine.inbox import Inbox
 from timim.engine.push_router import PushRouter
 from timim.protocol import session
 from timim.protocol.codec import encode
-from timim.transport.connection import Connection
 
 CONFIG = ClientConfig("ws://127.0.0.1", 1, "alice", None)
 
@@ -40,7 +38,8 @@ async def settings() -> SlowSettings:
 
 @pytest.fixture
 async def router(settings: SlowSettings) -> AsyncIterator[PushRouter]:
-    made = PushRouter(CONFIG, cast(Connection, None), cast(Inbox, None), cast(ConversationSettings, settings))
+    none = cast(Any, None)
+    made = PushRouter(CONFIG, none, none, cast(ConversationSettings, settings), none)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()

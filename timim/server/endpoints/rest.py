@@ -31,6 +31,8 @@ log = logging.getLogger("timim.server")
 PATH = "/v4/"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # the others are refused with status 200 as well
 BODY_S = 30.0  # for the whole body of a request
+VALID_S = 1.0  # a revocation takes effect on all nodes within a second anyway
+VALID_LIMIT = 100
 GROUP_REPLY_LIMIT_BYTES = 1 << 20
 UNKNOWN_NAMES_LIMIT = 1000  # unknown commands that are logged once each
 _WRONG_REQUEST, _WRONG_APP, _TOO_LATE, _UNKNOWN, _NO_ADMIN, _NO_APP = 60002, 60006, 60008, 60009, 60010, 60012
@@ -47,6 +49,7 @@ class RestEndpoint:
         self._limits = RestLimits(services.settings, services.metrics, now=time.monotonic)
         self._admins = frozenset(services.settings.administrators)
         self._unknown: set[str] = set()
+        self._valid: dict[tuple[str, str], float] = {}  # administrators' signatures, and the times at which they were checked
         self._description = b""
 
     def routes(self) -> list[Route]:
@@ -106,12 +109,23 @@ class RestEndpoint:
         if query["sdkappid"] != str(self._auth.app_id):
             raise InvalidArgument("sdkappid is not the app id of this server", code=_WRONG_APP)
         user = query.get("identifier", "")
-        await self._auth.login(user, query.get("usersig", ""))
+        await self._check_signature(user, query.get("usersig", ""))
         if user not in self._admins:
             raise AuthError(f"{user!r} is not an administrator of this app; see the settings admin and admins", code=_NO_ADMIN)
         peer: PeerTransport = request.scope["state"]["peer"]
         peer.bytes.trust()
         return user
+
+    async def _check_signature(self, user: str, signature: str) -> None:
+        """Check a signature, unless it was valid less than VALID_S ago. Raises as `_authenticate`."""
+        now = time.monotonic()
+        checked = self._valid.get((user, signature), -VALID_S)
+        if now - checked < VALID_S and not self._services.revocations.has_recent(user):
+            return
+        await self._auth.login(user, signature)
+        if len(self._valid) >= VALID_LIMIT:
+            self._valid.clear()
+        self._valid[user, signature] = now
 
     def _check_form(self, request: Request) -> None:
         """Check the method and the number `random`, which clients send and which has no meaning.

@@ -108,6 +108,8 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
         page = await services.history.page(
             context.user, ConversationKey(ConversationType.C2C, peer), first, last, limit, until=body.until
         )
+    elif body.direction == wire.NEWER:
+        return await _newer(context, body, peer, limit)
     else:
         last = 1 << 62
         if body.last_msg_time or body.msg_key:
@@ -123,6 +125,34 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
         last_msg_key=oldest_key,
         msg_key=oldest_key,
         messages=messages,
+        timeline_range=(page.first, page.last),
+        timeline_floor=page.floor,
+        timeline_last_seq=page.last_seq,
+    )
+
+
+async def _newer(context: RequestContext, body: wire.RoamC2CRequest, peer: str, limit: int) -> wire.RoamC2CReply:
+    """Return the oldest messages from LastMsgTime on, or after the message with MsgKey; the last one names the next page."""
+    history = context.services.history
+    if body.msg_key:
+        first = await history.seq_before(context.user, peer, body.last_msg_time, body.msg_key) + 2
+    else:
+        first = await history.seq_before(context.user, peer, body.last_msg_time - 1, "") + 1
+    while True:  # until there is a message: the entries of an interval can all be actions
+        page = await history.c2c_messages(context.user, peer, first, first + limit - 1, limit)
+        complete = first + limit > page.last_seq
+        if page.stored or complete:
+            break
+        first += limit
+    newest = page.stored[0] if page.stored else None
+    key = msg_key_of(newest.tail, newest.time) if newest else ""
+    return wire.RoamC2CReply(
+        complete=int(complete),
+        msg_cnt=len(page.entries),
+        last_msg_time=newest.time if newest else 0,
+        last_msg_key=key,
+        msg_key=key,
+        messages=page.entries[::-1],
         timeline_range=(page.first, page.last),
         timeline_floor=page.floor,
         timeline_last_seq=page.last_seq,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+import msgspec
+
 from ...elem_base import RelationType
-from ...errors import InvalidArgument, TimimError
+from ...errors import InvalidArgument, NotFriends, TimimError
 from ...ids import checked_user_id
 from ...protocol import friends as wire
+from ...protocol import session, tencent_events
 from ...protocol.codec import Reply
-from ...protocol.notices import RelationContent
+from ...protocol.notices import FriendApplicationItem, RelationContent
+from ..bus.base import Event
 from ..social import friend_rules
 from ..social.changesets import Changeset, relation
 from ..social.friend_rules import Person
@@ -103,7 +107,20 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
         )
         return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for the other user's answer"
 
-    return await each(context, body.account, wanted, act, await before_adding(context, body))
+    reply = await each(context, body.account, wanted, act, await before_adding(context, body))
+    for result in reply.items:
+        if result.code == wire.PENDING:
+            await _show_application(context, acting(context, body.account), wanted[result.account])
+    return reply
+
+
+async def _show_application(context: RequestContext, user: str, asked: wire.NewFriend) -> None:
+    """Show an application to the applicant's web clients, which list those that they know."""
+    peer = await context.services.entities.account(asked.account)
+    item = FriendApplicationItem(account=peer.user_id, nick=peer.nickname, source=asked.source, wording=asked.wording)
+    item.time = int(context.services.now())
+    event = tencent_events.own_application_event(user, item)
+    context.services.bus.publish(Event((user,), session.EVENT_FOREIGN, msgspec.Raw(b"{}"), plain=event))
 
 
 @HANDLERS.serve(wire.ANSWER_APPLICATIONS)
@@ -250,6 +267,24 @@ async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest)
     if changeset.changes:
         await context.services.changesets.apply(changeset)
     return wire.FriendResultsReply()
+
+
+@HANDLERS.serve(wire.UPDATE_FRIEND_GROUP)
+async def update_group(context: RequestContext, body: wire.UpdateFriendGroupRequest) -> wire.UpdateFriendGroupReply:
+    """Rename a friend group, and put friends into it or take them out of it."""
+    if len(body.changes) > AT_ONCE:
+        raise InvalidArgument(f"UpdateGroupItem has {len(body.changes)} accounts; the limit is {AT_ONCE}", code=30001)
+    wanted = {change.account: change.type == wire.ADD_TO_GROUP for change in body.changes}
+    me = await _person(context, acting(context, body.account))
+    changeset = friend_rules.regrouped(me, body.old_name, body.new_name or body.old_name, wanted)
+    if changeset.changes:
+        await context.services.changesets.apply(changeset)
+    friends = me.relationships.friends
+    results = [wire.FriendGroupResult(account=change.account, type=change.type) for change in body.changes]
+    for result in results:
+        if result.account not in friends:
+            result.code, result.info = NotFriends.code, f"{result.account!r} is not a friend"
+    return wire.UpdateFriendGroupReply(items=results)
 
 
 @HANDLERS.serve(wire.LIST_FRIEND_GROUPS)

@@ -10,7 +10,7 @@ import msgspec
 from ...errors import Blacklisted, InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
 from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import groups as wire
-from ...protocol import messages
+from ...protocol import messages, tencent_events
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
 from ...protocol.notices import GroupInfoChange
@@ -34,11 +34,13 @@ from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
 from .before import before_creating
 from .c2c import require_numbered, sender_of
 from .group_fields import CUSTOM_LIMIT, bad, checked_joining, checked_name, checked_text, fields_of, new_group
+from .group_state import publish
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
+CHOSEN_AT_ONCE = 20  # messages
 ATTRIBUTES_LIMIT = 16
 PRIORITIES = ("High", "Normal", "Low", "Lowest")
 
@@ -263,6 +265,8 @@ async def _attributes(
     changed = replace(group, attributes=after, attributes_seq=group.attributes_seq + 1) if after != group.attributes else group
     changeset = group_rules.edited(actor, group, changed, GroupInfoChange(attributes=after), [Permission.EDIT])
     await context.services.changesets.apply(changeset)
+    if changed is not group:
+        publish(context, changed, tencent_events.attributes_event(group_id, changed.attributes_seq))
     return _attributes_reply(changed, {key: after.get(key, "") for key in wanted})
 
 
@@ -334,6 +338,8 @@ def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, .
 @HANDLERS.serve(messages.ROAM_GROUP, paged=True)
 async def roam(context: RequestContext, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
     """Return a page of a group's history; a range in seqs is a timim extension."""
+    if body.seqs:
+        return await _chosen(context, body)
     limit = max(1, min(body.number, context.services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range
@@ -351,3 +357,12 @@ async def roam(context: RequestContext, body: messages.RoamGroupRequest) -> mess
         timeline_floor=page.floor,
         timeline_last_seq=page.last_seq,
     )
+
+
+async def _chosen(context: RequestContext, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
+    """Return the messages with the seqs of the request, which the caller may see."""
+    key, reply = ConversationKey(ConversationType.GROUP, body.group_id), messages.RoamGroupReply(group_id=body.group_id)
+    for seq in body.seqs[:CHOSEN_AT_ONCE]:
+        page = await context.services.history.page(context.user, key, seq, seq, 1, plain=True)
+        reply.messages += page.entries
+    return reply

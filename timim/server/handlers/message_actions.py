@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ...errors import InvalidArgument, TimimError, UnknownMessage
 from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
 from ...protocol import message_actions as wire
@@ -14,6 +16,7 @@ HANDLERS = HandlerRegistry()
 
 ACTS_AT_ONCE = 200
 RECALLED_AT_ONCE = 10
+_MSG_KEY = re.compile(r"(\d{1,10})_(\d{1,10})_(\d{1,10})", re.ASCII)
 
 
 def _request(context: RequestContext, kind: MessageActionKind, body: wire.MessageActionRequest) -> ActionRequest:
@@ -39,15 +42,31 @@ async def _named_seq(context: RequestContext, peer: str, *, msg_seq: int, random
     return await c2c_seq(context.services, context.user, peer, msg_seq=msg_seq, random=random, time=time)
 
 
-def _c2c(peer: str) -> ConversationKey:
+async def seq_of_key(context: RequestContext, peer: str, msg_key: str) -> int:
+    """Return the seq of a C2C message of the caller and `peer` by its `MsgKey`.
+
+    Raises:
+        InvalidArgument: The text is no MsgKey (90001).
+        UnknownMessage: There is no such message in the conversation (20022).
+    """
+    named = _MSG_KEY.fullmatch(msg_key)
+    if named is None:
+        raise InvalidArgument(f"MsgKey must be MsgSeq_MsgRandom_MsgTime, not {msg_key[:40]!r}", code=90001)
+    seq, random, time = map(int, named.groups())
+    return await _named_seq(context, peer, msg_seq=seq, random=random, time=time)
+
+
+def c2c_key(peer: str) -> ConversationKey:
+    """Return the key of the conversation with a user."""
     return ConversationKey(ConversationType.C2C, checked_user_id(peer))
 
 
-def _group(group_id: str) -> ConversationKey:
+def group_key(group_id: str) -> ConversationKey:
+    """Return the key of the conversation of a group."""
     return ConversationKey(ConversationType.GROUP, checked_group_id(group_id))
 
 
-def _peer(context: RequestContext, one: str, other: str) -> str:
+def peer_of(context: RequestContext, one: str, other: str) -> str:
     """Return the other user of a C2C conversation."""
     peer = other if one in ("", context.user) else one
     return checked_user_id(peer)
@@ -57,9 +76,9 @@ def _peer(context: RequestContext, one: str, other: str) -> str:
 async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wire.MessageActionReply:
     """Recall a C2C message."""
     info = body.info
-    peer = _peer(context, info.from_account, info.to_account)
+    peer = peer_of(context, info.from_account, info.to_account)
     seq = info.seq or await _named_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
-    done = await context.services.actions.apply(_request(context, MessageActionKind.RECALL, body), _c2c(peer), seq)
+    done = await context.services.actions.apply(_request(context, MessageActionKind.RECALL, body), c2c_key(peer), seq)
     return wire.MessageActionReply(entry=done.entry)
 
 
@@ -74,7 +93,7 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
             # the msg_id belongs to the first action only, because two actions of one msg_id would count as one
             named = body if item is body.items[0] else wire.RecallGroupRequest(group_id=group_id)
             done = await context.services.actions.apply(
-                _request(context, MessageActionKind.RECALL, named), _group(group_id), item.seq
+                _request(context, MessageActionKind.RECALL, named), group_key(group_id), item.seq
             )
             reply.entry = done.entry
             reply.results.append(wire.RecallResult(seq=item.seq))
@@ -88,16 +107,16 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
 @HANDLERS.serve(wire.EDIT_C2C)
 async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.EditReply:
     """Edit a C2C message."""
-    peer = _peer(context, body.from_account, body.to_account)
+    peer = peer_of(context, body.from_account, body.to_account)
     seq = body.seq or await _named_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
-    done = await context.services.actions.apply(_edit(context, body), _c2c(peer), seq)
+    done = await context.services.actions.apply(_edit(context, body), c2c_key(peer), seq)
     return _edited(done, body)
 
 
 @HANDLERS.serve(wire.EDIT_GROUP)
 async def edit_group(context: RequestContext, body: wire.EditGroupRequest) -> wire.EditReply:
     """Edit a message of a group."""
-    done = await context.services.actions.apply(_edit(context, body), _group(body.group_id), body.seq)
+    done = await context.services.actions.apply(_edit(context, body), group_key(body.group_id), body.seq)
     return _edited(done, body)
 
 
@@ -136,7 +155,7 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
         reaction=body.reaction,
         removed=removed,
     )
-    key = _group(body.group_id) if body.group_id else _c2c(body.peer)
+    key = group_key(body.group_id) if body.group_id else c2c_key(body.peer)
     done = await context.services.actions.apply(request, key, body.seq)
     return wire.MessageActionReply(entry=done.entry)
 

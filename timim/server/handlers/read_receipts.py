@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ...errors import InvalidArgument, NoPermission
+from ...errors import InvalidArgument, NoPermission, TimimError
 from ...ids import checked_group_id, checked_user_id
 from ...protocol import conversation_settings, session, tencent_events
 from ...protocol import messages as wire
 from ...protocol.codec import Reply, encode
+from ...protocol.entries import decode_payload
 from ..bus.base import Event
 from ..store.base import Read, Receipt, c2c_timeline, group_timeline, system_timeline
 from .read_reports import read_report
@@ -74,8 +75,11 @@ async def mark_read(
 async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequence[Receipt]) -> None:
     """Push the number of readers to the sender of each receipt's message."""
     for receipt in receipts:
-        raw = msgspec.Raw(encode(await notice_of(context, group_id, receipt)))
-        context.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw))
+        notice = await notice_of(context, group_id, receipt)
+        found = await context.services.store.timelines.entry(receipt.timeline, receipt.seq)
+        plain = tencent_events.group_receipt_event(decode_payload(found.tail), notice) if found is not None else None
+        raw = msgspec.Raw(encode(notice))
+        context.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw, plain=plain))
 
 
 async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
@@ -117,6 +121,30 @@ async def _read_one(context: RequestContext, item: conversation_settings.ReadPos
     return conversation_settings.ReadState(
         read_seq=read.seq, unread=unread.count, mentioned=unread.mentioned, unread_seq=unread.last_seq
     )
+
+
+@HANDLERS.serve(conversation_settings.READ_ALL)
+async def read_all(context: RequestContext, body: conversation_settings.ReadAllRequest) -> conversation_settings.ReadAllReply:
+    """Mark all C2C conversations as read, or groups up to a seq each. A group that cannot be read has a code in the reply."""
+    if len(body.groups) > AT_ONCE:
+        raise InvalidArgument(f"GroupReadInfo has {len(body.groups)} groups; the limit is {AT_ONCE}", code=90011)
+    reply = conversation_settings.ReadAllReply(all_c2c=body.all_c2c)
+    if body.all_c2c:
+        contacts = await context.services.store.conversations.page(context.user, 0, AT_ONCE)
+        for contact in contacts:
+            kind, *names = contact.timeline.split("\x1f")
+            if kind == "c2c" and contact.last_seq > contact.read_seq:
+                peer = names[1] if names[0] == context.user else names[0]
+                await mark_read(context, contact.timeline, contact.last_seq, peer=peer)
+    for item in body.groups:
+        result = conversation_settings.GroupReadResult(group_id=item.group_id, seq=item.seq)
+        try:
+            await context.services.entities.group_for(context.user, item.group_id)
+            await mark_read(context, group_timeline(item.group_id), item.seq, group_id=item.group_id)
+        except TimimError as exc:
+            result.code = exc.code
+        reply.groups.append(result)
+    return reply
 
 
 @HANDLERS.serve(conversation_settings.COUNT_UNREAD)
@@ -171,7 +199,12 @@ async def get_receipts(
     seqs = [item.seq for item in body.items[:AT_ONCE]]
     found = await context.services.store.receipts.get(group_timeline(group_id), seqs)
     mine = [receipt for receipt in found if receipt.sender == context.user]
-    return conversation_settings.GetReceiptsReply(receipts=[await notice_of(context, group_id, receipt) for receipt in mine])
+    reply = conversation_settings.GetReceiptsReply()
+    for receipt in mine:
+        notice = await notice_of(context, group_id, receipt)
+        counts = conversation_settings.ReceiptItem(seq=receipt.seq, readers=notice.readers, others=notice.others)
+        reply.receipts.append(counts)
+    return reply
 
 
 @HANDLERS.serve(conversation_settings.GET_READERS, paged=True)

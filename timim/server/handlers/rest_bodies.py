@@ -44,18 +44,20 @@ def decode_request(command: Command[Any, Any], raw: bytes | msgspec.Raw) -> Body
     text = bytes(raw)
     try:
         check_utf8(text, "the body of the request")
-        fields = _fields(text if text.strip() else b"{}")
+        text = text if text.strip() else b"{}"
+        fields = _fields(text)
     except ProtocolError as exc:
         code = UNPARSABLE_GROUP_BODY if command.service == GROUPS else body_code(command.service)
         raise InvalidArgument(exc.info, code=code) from exc
     for name, other in command.renamed.items():
         if other in fields:
             fields.setdefault(name, fields.pop(other))
+            text = msgspec.json.encode(fields)
     for name in command.required:
         if name not in fields:
             raise InvalidArgument(f"the request has no {name}; add it", code=_field_code(command.service, name))
     try:
-        body: Body = decode(command.body, msgspec.json.encode(fields))
+        body: Body = decode(command.body, text)
     except ProtocolError as exc:
         found = _FIELD.search(exc.info)
         name = (found[1] or found[2]) if found is not None else ""

@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 
 from ...errors import InvalidArgument, TimimError
-from ...ids import checked_user_id
 from ...protocol import friends as wire
 from ...protocol.codec import Body, Command, Door, Reply
 from ...protocol.numbers import Int, at_most
@@ -22,63 +21,7 @@ from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-CHECKED_AT_ONCE = 1000
 PARAMETERS, NO_FRIEND = 30001, 31704
-
-
-class CheckRequest(Body):
-    """Accounts whose relation to `From_Account` is asked for. CheckType ends with Single or Both."""
-
-    account: str = msgspec.field(name="From_Account")
-    users: Annotated[list[str], at_most(CHECKED_AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
-    type: str = msgspec.field(name="CheckType", default="")
-
-
-class CheckedRelation(msgspec.Struct, kw_only=True):
-    """A relation: NoRelation or NO, AWithB, BWithA or BothWay, after the prefix of the command; A is `From_Account`."""
-
-    account: str = msgspec.field(name="To_Account")
-    relation: str = msgspec.field(name="Relation", default="")
-    code: int = msgspec.field(name="ResultCode", default=0)
-    info: str = msgspec.field(name="ResultInfo", default="")
-
-
-class CheckFriendsReply(Reply):
-    """The relations in the order of the request."""
-
-    items: list[CheckedRelation] = msgspec.field(name="InfoItem", default_factory=list)
-    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
-
-
-class CheckBlockedReply(Reply):
-    """The relations in the order of the request."""
-
-    items: list[CheckedRelation] = msgspec.field(name="BlackListCheckItem", default_factory=list)
-    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
-
-
-class GetFriendsRequest(Body):
-    """Friends of an account, and the tags that are asked for; all tags if there are none."""
-
-    account: str = msgspec.field(name="From_Account")
-    users: Annotated[list[str], at_most(AT_ONCE, least=1)] = msgspec.field(name="To_Account", default_factory=list)
-    tags: list[str] = msgspec.field(name="TagList", default_factory=list)
-
-
-class FriendItem(msgspec.Struct, kw_only=True):
-    """A friend with the values of its tags, or the reason why there are none."""
-
-    account: str = msgspec.field(name="To_Account")
-    values: list[wire.FriendValueItem] = msgspec.field(name="SnsProfileItem", default_factory=list)
-    code: int = msgspec.field(name="ResultCode", default=0)
-    info: str = msgspec.field(name="ResultInfo", default="")
-
-
-class GetFriendsReply(Reply):
-    """The friends in the order of the request."""
-
-    items: list[FriendItem] = msgspec.field(name="InfoItem", default_factory=list)
-    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)
 
 
 class DeleteAllRequest(Body):
@@ -103,73 +46,75 @@ class ImportFriendsRequest(Body):
     """Friends to add to the list of an account, without asking them."""
 
     account: str = msgspec.field(name="From_Account")
-    friends: Annotated[list[ImportedFriend], at_most(CHECKED_AT_ONCE)] = msgspec.field(
+    friends: Annotated[list[ImportedFriend], at_most(wire.CHECKED_AT_ONCE)] = msgspec.field(
         name="AddFriendItem", default_factory=list
     )
 
 
-CHECK_FRIENDS = Command("sns.friend_check", CheckRequest, CheckFriendsReply, doors=Door.REST)
-CHECK_BLOCKED = Command("sns.black_list_check", CheckRequest, CheckBlockedReply, doors=Door.REST)
-GET_FRIENDS = Command("sns.friend_get_list", GetFriendsRequest, GetFriendsReply, doors=Door.REST)
 DELETE_ALL = Command("sns.friend_delete_all", DeleteAllRequest, Reply, doors=Door.REST)
 IMPORT_FRIENDS = Command("sns.friend_import", ImportFriendsRequest, wire.FriendResultsReply, doors=Door.REST)
 
 
-@HANDLERS.serve(CHECK_FRIENDS)
-async def check_friends(context: RequestContext, body: CheckRequest) -> CheckFriendsReply:
+@HANDLERS.serve(wire.CHECK_FRIENDS)
+async def check_friends(context: RequestContext, body: wire.CheckRequest) -> wire.CheckFriendsReply:
     """Report who has whom as a friend."""
     items = await _relations(context, body, "CheckResult_Type_", "NoRelation")
-    return CheckFriendsReply(items=items, failed=[item.account for item in items if item.code])
+    return wire.CheckFriendsReply(items=items, failed=[item.account for item in items if item.code])
 
 
-@HANDLERS.serve(CHECK_BLOCKED)
-async def check_blocked(context: RequestContext, body: CheckRequest) -> CheckBlockedReply:
+@HANDLERS.serve(wire.CHECK_BLOCKED)
+async def check_blocked(context: RequestContext, body: wire.CheckRequest) -> wire.CheckBlockedReply:
     """Report who has whom on the blacklist."""
     items = await _relations(context, body, "BlackCheckResult_Type_", "NO")
-    return CheckBlockedReply(items=items, failed=[item.account for item in items if item.code])
+    return wire.CheckBlockedReply(items=items, failed=[item.account for item in items if item.code])
 
 
-async def _relations(context: RequestContext, body: CheckRequest, prefix: str, none: str) -> list[CheckedRelation]:
+async def _relations(context: RequestContext, body: wire.CheckRequest, prefix: str, none: str) -> list[wire.CheckedRelation]:
     """Return the relation of an account to others: friendship, or the blacklist if `none` is "NO"."""
-    if not 0 < len(body.users) <= CHECKED_AT_ONCE:
-        raise InvalidArgument(f"To_Account must have 1 to {CHECKED_AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS)
+    account = acting(context, body.account)
+    if not 0 < len(body.users) <= wire.CHECKED_AT_ONCE:
+        raise InvalidArgument(
+            f"To_Account must have 1 to {wire.CHECKED_AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS
+        )
     types = [prefix + "Single", prefix + "Both"]
     if body.type not in types:
         raise InvalidArgument(f"CheckType must be {' or '.join(types)}, not {body.type[:40]!r}", code=PARAMETERS)
-    entities, account = context.services.entities, checked_user_id(body.account)
+    entities = context.services.entities
     await entities.account(account)
-    found: list[CheckedRelation] = []
+    found: list[wire.CheckedRelation] = []
     for user in body.users:
         try:
             await entities.account(user)
             mine, theirs = await entities.relationships(account), await entities.relationships(user)
         except TimimError as exc:
-            found.append(CheckedRelation(account=user, code=exc.code, info=exc.info))
+            found.append(wire.CheckedRelation(account=user, code=exc.code, info=exc.info))
             continue
         has = user in (mine.blocked if none == "NO" else mine.friends)
         had = body.type == types[1] and account in (theirs.blocked if none == "NO" else theirs.friends)
         name = {(True, True): "BothWay", (True, False): "AWithB", (False, True): "BWithA"}.get((has, had), none)
-        found.append(CheckedRelation(account=user, relation=prefix + name))
+        found.append(wire.CheckedRelation(account=user, relation=prefix + name))
     return found
 
 
-@HANDLERS.serve(GET_FRIENDS, paged=True)
-async def get_friends(context: RequestContext, body: GetFriendsRequest) -> GetFriendsReply:
+@HANDLERS.serve(wire.GET_FRIENDS, paged=True)
+async def get_friends(context: RequestContext, body: wire.GetFriendsRequest) -> wire.GetFriendsReply:
     """Return some friends with their profiles."""
     if not 0 < len(body.users) <= AT_ONCE:
         raise InvalidArgument(f"To_Account must have 1 to {AT_ONCE} accounts, not {len(body.users)}", code=PARAMETERS)
-    entities, reply = context.services.entities, GetFriendsReply()
+    entities, reply = context.services.entities, wire.GetFriendsReply()
     relationships = await entities.relationships(acting(context, body.account))
     for user in body.users:
         friend = relationships.friends.get(user)
         if friend is None:
-            reply.items.append(FriendItem(account=user, code=NO_FRIEND, info=f"{user!r} is not a friend"))
+            reply.items.append(wire.FriendItem(account=user, code=NO_FRIEND, info=f"{user!r} is not a friend"))
             reply.failed.append(user)
             continue
         account = await entities.account(user)
         values = {item.tag: item.value for item in profile_items(account)} | friend_values(account, friend)
         items = [wire.FriendValueItem(tag=tag, value=value) for tag, value in values.items()]
-        reply.items.append(FriendItem(account=user, values=[one for one in items if not body.tags or one.tag in body.tags]))
+        reply.items.append(
+            wire.FriendItem(account=user, values=[one for one in items if not body.tags or one.tag in body.tags])
+        )
     return reply
 
 
@@ -201,4 +146,4 @@ async def import_friends(context: RequestContext, body: ImportFriendsRequest) ->
             "",
         )  # imports cause no callback
 
-    return await each(context, body.account, wanted, act, limit=CHECKED_AT_ONCE)
+    return await each(context, body.account, wanted, act, limit=wire.CHECKED_AT_ONCE)

@@ -136,12 +136,6 @@ class GroupMessagesReply(Reply):
     messages: list[RestGroupMessage] = msgspec.field(name="RspMsgList", default_factory=list)
 
 
-class OnlineMembersReply(Reply):
-    """The number of members who have a device online."""
-
-    count: int = msgspec.field(name="OnlineMemberNum", default=0)
-
-
 _GROUPS = "group_open_http_svc."
 LIST_GROUPS = Command(_GROUPS + "get_appid_group_list", ListGroupsRequest, ListGroupsReply, doors=Door.REST)
 GET_ROLES = Command(_GROUPS + "get_role_in_group", GetRolesRequest, GetRolesReply, doors=Door.REST)
@@ -156,7 +150,6 @@ GET_MUTED = Command(
 )
 NOTIFY_GROUP = Command(_GROUPS + "send_group_system_notification", NotifyGroupRequest, Reply, doors=Door.REST)
 GET_MESSAGES = Command(_GROUPS + "group_msg_get_simple", GroupMessagesRequest, GroupMessagesReply, doors=Door.REST)
-COUNT_ONLINE = Command(_GROUPS + "get_online_member_num", GroupIdRequest, OnlineMembersReply, doors=Door.REST)
 
 
 @HANDLERS.serve(LIST_GROUPS)
@@ -243,13 +236,6 @@ async def get_messages(context: RequestContext, body: GroupMessagesRequest) -> G
         finished=int(page.first <= page.floor),
         messages=[one for one in found if body.with_recalled or one.placeholder != PLACEHOLDER_RECALLED],
     )
-
-
-@HANDLERS.serve(COUNT_ONLINE)
-async def count_online(context: RequestContext, body: GroupIdRequest) -> OnlineMembersReply:
-    """Return the number of members who have a device online on any node."""
-    group = await context.services.entities.group(body.group_id)
-    return OnlineMembersReply(count=len(await context.services.bus.online(list(group.members))))
 
 
 def _message(entry: StoredEntry) -> RestGroupMessage:

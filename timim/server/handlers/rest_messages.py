@@ -145,7 +145,7 @@ async def batch_send(context: RequestContext, body: BatchSendRequest) -> BatchSe
     if not time:
         raise InvalidArgument("none of the receivers in To_Account exists; the message was not sent", code=NO_RECEIVER)
     reply.msg_key = f"{outgoing.msg_seq}_{outgoing.random}_{time}"
-    reply.msg_id = f"{sender.tiny_id}-{outgoing.client_time}-{outgoing.random}"
+    reply.msg_id = f"{sender.tiny_id}-{time}-{outgoing.random}"  # that of the first request, for a repetition
     return reply
 
 

@@ -88,9 +88,9 @@ async def fetch_config(context: RequestContext, body: Body) -> Reply:
 
 
 @HANDLERS.serve(wire.FETCH_PURCHASES)
-async def fetch_purchases(context: RequestContext, body: Body) -> Reply:
-    """Return no purchased features."""
-    return Reply()
+async def fetch_purchases(context: RequestContext, body: Body) -> wire.PurchasesReply:
+    """Return the features that the server serves."""
+    return wire.PurchasesReply()
 
 
 @HANDLERS.serve(wire.REPORT)

@@ -320,6 +320,9 @@ class ActionPoster:
             )
             self._bus.publish(event)
             failpoint("after-publish")
+            if request.kind == MessageActionKind.REACT:
+                own = tencent_events.own_reaction_event(_action_of(stored), target)
+                self._bus.publish(Event((request.user,), session.EVENT_FOREIGN, NO_BODY, request.origin, own))
             self._outbox.on_stored(new.callbacks)
         return ActionResult(entry, target.version)
 
@@ -353,6 +356,11 @@ def _require_from_user(message: EntryPayload) -> None:
 
 
 def _plain(stored: StoredAction, request: ActionRequest, target: EntryPayload) -> msgspec.Raw | None:
+    facts = _action_of(stored)
+    return tencent_events.action_event(facts, target, seq=stored.target.seq, time=stored.target.time, actor=request.user)
+
+
+def _action_of(stored: StoredAction) -> EntryAction:
     act = decode_payload(stored.tail).action
     assert isinstance(act, EntryAction)
-    return tencent_events.action_event(act, target, seq=stored.target.seq, time=stored.target.time, actor=request.user)
+    return act

@@ -13,7 +13,7 @@ import msgspec
 from ...errors import InvalidConversation
 from ...ids import ConversationKey, ConversationType
 from ...protocol import callbacks, session
-from ...protocol.entries import EntryGroupInfo, EntryPayload
+from ...protocol.entries import EntryGroupInfo, EntryPayload, SenderCard
 from ...protocol.messages import SenderInfo
 from ..social.changesets import users_who_see
 from ..social.entity_cache import EntityCache
@@ -118,6 +118,8 @@ class GroupDestination:
             role=member.role,
             member_custom=member.custom,
         )
+        if member.name_card:
+            payload.group.sender_card = SenderCard(name_card=member.name_card)
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
         """Return the sender's profile and membership for the reply."""

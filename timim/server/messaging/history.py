@@ -11,10 +11,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from ...errors import UnknownUser
+from ...errors import UnknownMessage, UnknownUser
 from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import (
     EntryAction,
+    EntryPayload,
     audience_of,
     decode_payload,
     life_of,
@@ -82,6 +83,24 @@ class HistoryReader:
         last = await self._last_until(timeline, last, until)
         page = await self._store.timelines.page(timeline, max(first, floor), last, limit)
         return self._rendered(page, user, group=group, floor=floor, plain=plain)
+
+    async def message(self, user: str, key: ConversationKey, seq: int) -> tuple[EntryPayload, int]:
+        """Return a message that a user may see, and its time.
+
+        Raises:
+            UnknownMessage: There is none with this seq (10030).
+            UnknownGroup: The group does not exist.
+            NotAMember: The user is not in the group.
+        """
+        group, timeline = key.type is ConversationType.GROUP, timeline_of(user, key)
+        if group:
+            floor = (await self._entities.group_for(user, key.peer)).members[user].floor
+        else:
+            floor = await self._c2c_floor(user, timeline)
+        found = await self._store.timelines.entry(timeline, seq) if floor <= seq < 1 << 63 else None
+        if found is None or found.kind == ACTION or (group and is_hidden(found, user)):
+            raise UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
+        return decode_payload(found.tail), found.time
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""

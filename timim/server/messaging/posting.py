@@ -30,6 +30,7 @@ from ..store.base import (
     StaleRead,
     Store,
     StoredAccount,
+    StoredGroup,
     timeline_of,
 )
 from .admission import MessageRules
@@ -41,6 +42,7 @@ from .validation import OutgoingMessage
 
 ATTEMPTS_LIMIT = 20  # each further attempt means that another node has changed an entity since the one before
 ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
+NO_BODY = msgspec.Raw(b"[]")
 PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
 
@@ -137,6 +139,16 @@ class MessagePoster:
             raise
         finally:
             posting.place.leave()
+
+    def admit_change(self, user: str, group: StoredGroup) -> None:
+        """Count a change that all members are told in the rate of the group, as a message of low priority.
+
+        Raises:
+            NotAMember: The user is not in the group.
+            Muted: The user or the whole group is muted.
+            RateLimited: The group has too many messages; `retry_after` is the time until one is accepted.
+        """
+        self._rules.admission.check_group(OutgoingMessage(user, NO_BODY, 0, 0, 0, priority="Low"), group)
 
     async def _post(self, posting: _Posting, key: ConversationKey) -> PostResult:
         """Decide and store a message. Raises StaleRead if it was decided from outdated entities; nothing was stored then."""

@@ -16,8 +16,7 @@ from ..settings import Settings
 from .rate_limiter import UserRateLimiter
 
 APP_RATE_CODE = 60011
-CONTENDED_S = 1.0  # for this time after requests of several users were in progress together, each has only a fair share
-RECENT_S = 0.1  # after a request of another user, a user's requests are together with it
+CONTENDED_S = 1.0  # for this time after the last request of another user, a user has only a fair share
 SHARE_BYTES = 64 * 1024  # of a reply that count as one request: a page of history takes as long as several messages
 
 
@@ -95,12 +94,13 @@ class FairShares:
         self._now = now
         self._counts: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._last_user, self._last_at, self._contended_until = "", 0.0, 0.0
+        self._last_user, self._last_at, self._shared_until = "", 0.0, 0.0
+        self._overlapped_until = 0.0
 
     @property
     def contended(self) -> bool:
-        """True after a request of one user began while another user's was in progress, or shortly after it."""
-        return self._now() < self._contended_until
+        """True for CONTENDED_S after a request of one user began while another user's was in progress."""
+        return self._now() < self._overlapped_until
 
     def try_enter(self, user: str, reply_bytes: int = 0) -> bool:
         """Begin a request of the user, and return True; return False if it must wait.
@@ -161,10 +161,14 @@ class FairShares:
     def _is_over(self, user: str, weight: int) -> bool:
         counts, now = self._counts, self._now()
         own = counts.get(user, 0)
-        if len(counts) > bool(own) or (user != self._last_user and now < self._last_at + RECENT_S):
-            self._contended_until = now + CONTENDED_S
-        self._last_user, self._last_at = user, now
-        return own > 0 and own + weight > self._share and now < self._contended_until
+        if len(counts) > bool(own):
+            self._overlapped_until = now + CONTENDED_S
+        if user != self._last_user:
+            if now < self._last_at + CONTENDED_S:
+                self._shared_until = now + CONTENDED_S
+            self._last_user = user
+        self._last_at = now
+        return own > 0 and own + weight > self._share and now < self._shared_until
 
 
 def rate_refusal(why: str, wait_s: float, *, code: int = RATE_CODE) -> RateLimited:

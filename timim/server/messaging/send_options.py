@@ -14,7 +14,7 @@ from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest, SendG
 
 LIFE_LIMIT_S = 7 * 86_400  # Tencent's longest MsgLifeTime; a longer one counts as this one
 RECEIVERS_LIMIT = 50
-_CONTROLS = ("NoUnread", "NoLastMsg", "WithMuteNotifications")
+_CONTROLS = ("NoUnread", "NoLastMsg", "WithMuteNotifications", "NoMsgCheck")
 _CALLBACKS = ("ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback")
 _C2C, _GROUP = 90001, 10004  # Tencent's codes of an invalid parameter
 
@@ -123,7 +123,7 @@ def _omitted_callbacks(named: list[str], code: int, *, admin: bool) -> tuple[boo
 
 
 def _control(field: ControlField, code: int) -> MessageControl:
-    """Return the control of either form. WithMuteNotifications changes nothing: muted receivers get no offline push."""
+    """Return the control of either form. Two names change nothing: muted receivers get no push, nothing is moderated."""
     if isinstance(field, MessageControl):
         excluded = MessageControl(no_unread=int(bool(field.no_unread)), no_last=int(bool(field.no_last)))
         return excluded if excluded != NO_CONTROL else NO_CONTROL

@@ -6,8 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 
-from ...protocol.codec import decode
-from ...protocol.session import RawEvent
+from ...protocol.session import EVENT_FOREIGN
 from ..bus.base import Event
 from .session import Session
 
@@ -58,10 +57,10 @@ class Fanout:
             for number, session in self._sessions.get(user, {}).items():
                 if number == event.origin:
                     continue
-                if session.client.is_timim or event.kind <= LAST_OF_TENCENT:
+                if event.kind != EVENT_FOREIGN and (session.client.is_timim or event.kind <= LAST_OF_TENCENT):
                     session.push(event.kind, event.payload)
-                elif event.plain is not None:
-                    session.notify(decode(RawEvent, event.plain))
+                elif event.plain is not None and not session.client.is_timim:
+                    session.notify(event.plain)
 
     def compare(self, users: Iterable[str]) -> None:
         """Make the devices of users compare their seqs with the server now, because events may have been lost."""

@@ -79,6 +79,10 @@ class Revocations:
         self._recent[revocation.user] = now, revocation
         return sum(self._compare(session, _state(revocation)) for session in self._fanout.of(revocation.user))
 
+    def has_recent(self, user: str) -> bool:
+        """Return True if this node has heard of a revocation of the user in the last seconds."""
+        return user in self._recent
+
     def check_new(self, session: Session) -> None:
         """End a new session if its login was revoked after the login was checked."""
         if session.user in self._recent:

@@ -14,6 +14,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import msgspec
 
@@ -155,7 +156,7 @@ class Session:
         self._queue_bytes = queue_bytes
         self._reply_limit = reply_bytes
         self._now = now
-        self._out: list[bytes | list[RawEvent] | None] = []
+        self._out: list[bytes | list[RawEvent | msgspec.Raw] | None] = []
         self._out_bytes = 0  # of pushes only
         self._push_bytes = 0  # of the push that is last in the queue
         self._push_limit_bytes = min(PUSH_BYTES, client.max_frame_bytes // 2 or PUSH_BYTES)
@@ -200,17 +201,19 @@ class Session:
         if self.closed_because:
             return
         events = self._open_push()
-        if not events or events[-1].event != kind:
-            events.append(PushEvent(event=kind))
-        events[-1].items().append(payload)
+        last = events[-1] if events else None
+        if not isinstance(last, PushEvent) or last.event != kind:
+            last = PushEvent(event=kind)
+            events.append(last)
+        last.items().append(payload)
         self._grow(len(bytes(payload)))
 
-    def notify(self, event: RawEvent) -> None:
+    def notify(self, event: RawEvent | msgspec.Raw) -> None:
         """Queue an event that is no entry of a timeline. A session that is being closed ignores it."""
         if self.closed_because:
             return
         self._open_push().append(event)
-        self._grow(64)
+        self._grow(len(bytes(event)) if isinstance(event, msgspec.Raw) else 64)
 
     def announce_gap(self) -> None:
         """Make a timim client compare its seqs with the server, by skipping the number of one push."""
@@ -312,7 +315,7 @@ class Session:
             self._written_pushes = self._written_replies = 0
             self._taken.set()
 
-    def _open_push(self) -> list[RawEvent]:
+    def _open_push(self) -> list[RawEvent | msgspec.Raw]:
         if not self._out or not isinstance(self._out[-1], list) or self._push_bytes > self._push_limit_bytes:
             self._out.append([])
             self._push_bytes = 0
@@ -331,11 +334,11 @@ class Session:
             self.close(READS_TOO_SLOWLY)
         self._wake.set()
 
-    def _encode_push(self, events: list[RawEvent] | None) -> bytes:
+    def _encode_push(self, events: list[RawEvent | msgspec.Raw] | None) -> bytes:
         self._pushes_written += 1 if events is not None else 2
         seq = self._pushes_written  # lets the client detect lost and duplicate pushes
         need_ack = 0 if self.client.batch else 1
-        push = Push(session_data=str(seq), need_ack=need_ack, events=events or [])
+        push: Push[msgspec.Raw] = Push(session_data=str(seq), need_ack=need_ack, events=cast(list[RawEvent], events or []))
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))
 
     def __repr__(self) -> str:

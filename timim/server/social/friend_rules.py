@@ -5,7 +5,7 @@ Every change is an entry in the system timeline of each affected user, so that a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ...elem_base import RelationType
@@ -253,6 +253,34 @@ def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
             friend = me.relationships.friends[user]
             left = tuple(name for name in friend.groups if name not in gone)
             changeset.change(ch.SetFriend(me.user, user, replace(friend, groups=left)))
+        changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.FRIEND_CHANGED, changed=changed)))
+    return changeset
+
+
+def regrouped(me: Person, name: str, new_name: str, wanted: Mapping[str, bool]) -> Changeset:
+    """Rename a friend group, and put friends into it (True) or take them out of it (False). Other users are ignored.
+
+    Raises:
+        InvalidArgument: There is no such friend group, or the new name is taken, empty or too long (30001).
+    """
+    known = me.relationships.friend_groups
+    if name not in known:
+        raise InvalidArgument(f"there is no friend group {name!r}; add it first", code=30001)
+    if new_name != name and (new_name in known or not 0 < len(new_name.encode()) <= 30):
+        raise InvalidArgument("the new name of a friend group must be unused, and 1 to 30 bytes long", code=30001)
+    changeset, changed = Changeset(), []
+    if new_name != name:
+        changeset.change(ch.SetFriendGroups(me.user, tuple(new_name if one == name else one for one in known)))
+    for user, friend in me.relationships.friends.items():
+        groups = [new_name if one == name else one for one in friend.groups]
+        if wanted.get(user, new_name in groups) and new_name not in groups:
+            groups.append(new_name)
+        elif not wanted.get(user, True) and new_name in groups:
+            groups.remove(new_name)
+        if tuple(groups) != friend.groups:
+            changeset.change(ch.SetFriend(me.user, user, replace(friend, groups=tuple(groups))))
+            changed.append(user)
+    if changeset.changes:
         changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.FRIEND_CHANGED, changed=changed)))
     return changeset
 

@@ -51,6 +51,7 @@ class Permission(enum.Enum):
     DISSOLVE = "dissolve"
     RECALL = "recall others' messages"
     MENTION_ALL = "mention all"
+    PIN = "pin messages"
 
 
 _ROLES = {"O": OWNER, "A": ADMIN, "M": MEMBER}
@@ -72,6 +73,7 @@ _ROWS: Mapping[Permission, tuple[str, str, str, str, str]] = {
     Permission.DISSOLVE: ("", "O", "O", "O", "O"),
     Permission.RECALL: ("O", "OA", "OA", "O", "OA"),
     Permission.MENTION_ALL: ("O", "OA", "OA", "O", "OA"),
+    Permission.PIN: ("O", "OA", "OA", "O", "OA"),
 }
 PERMISSIONS: Mapping[tuple[Permission, str], frozenset[str]] = {
     (act, kind): frozenset(_ROLES[letter] for letter in letters)

@@ -141,6 +141,7 @@ def _delete(account: StoredAccount) -> Operation[None]:
     yield Execute("DELETE FROM entries WHERE timeline=(SELECT id FROM timelines WHERE name=?)", (own,))
     yield Execute("UPDATE timelines SET floor=last_seq+1 WHERE name=?", (own,))
     yield Execute("DELETE FROM places WHERE user_id=?", (account.user_id,))
+    yield Execute("DELETE FROM follows WHERE follower=? OR followed=?", (account.user_id, account.user_id))
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:

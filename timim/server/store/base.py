@@ -52,6 +52,7 @@ from .entries import (
     system_timeline,
     timeline_of,
 )
+from .follows import FollowStore
 from .groups import GroupStore
 from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
@@ -133,6 +134,7 @@ class Store:
         self.media = MediaStore(engine)
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)
+        self.follows = FollowStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)

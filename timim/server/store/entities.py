@@ -89,6 +89,9 @@ class StoredGroup:
     custom: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
     attributes_seq: int = 0  # increases with each change of `attributes`
+    counters: dict[str, int] = field(default_factory=dict)
+    counters_seq: int = 0  # increases with each change of `counters`
+    pins: dict[str, str] = field(default_factory=dict)  # the seq of each pinned message, as text, and the user who pinned it
     applications: dict[str, GroupApplication] = field(default_factory=dict)
     version: int = field(default=1, compare=False)  # increases with each changeset that changes the group or its members
 
@@ -103,6 +106,9 @@ GROUP_JSON_FIELDS = (
     "custom",
     "attributes",
     "attributes_seq",
+    "counters",
+    "counters_seq",
+    "pins",
 )  # stored in one JSON column, because these values are read and written together
 
 

@@ -142,8 +142,16 @@ ALTER TABLE contacts ADD COLUMN reset_version INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX blacklist_peer ON blacklist(peer, owner);
 """
 
+# `follows_followed` finds the followers of a user.
+_SCHEMA_13 = """
+CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY(follower, followed)) WITHOUT ROWID;
+CREATE INDEX follows_followed ON follows(followed, follower);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
+STEPS += (_SCHEMA_13,)
 VERSION = len(STEPS)
 
 

@@ -1,4 +1,4 @@
-"""Groups: `client.groups` creates, finds and joins groups, and a Group has the actions on one group.
+"""One group: its properties, members, applications and attributes.
 
 The type of the group and the role of the member define the permissions. All members get each change as a GroupChanged
 event and as a message in the group's conversation. The user concerned by an application, an invitation or a kick gets a
@@ -11,9 +11,17 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from .conversation import Conversation, ConversationRegistry
-from .errors import InvalidArgument, error_for
-from .group_types import (
+from ..conversation import Conversation
+from ..errors import InvalidArgument, error_for
+from ..ids import UserId, flat_user_ids
+from ..protocol import group_members as member_wire
+from ..protocol import groups as wire
+from ..transport.connection import Connection
+from ..util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
+from ..util.displayed import Displayed
+from ..util.read_only import assigned_once
+from .state import GroupCounters, GroupPins
+from .types import (
     GroupInfo,
     GroupMember,
     GroupType,
@@ -25,17 +33,8 @@ from .group_types import (
     group_member_from_wire,
     unset_if_none,
 )
-from .ids import ConversationType, GroupId, UserId, flat_user_ids
-from .protocol import group_members as member_wire
-from .protocol import groups as wire
-from .transport.connection import Connection
-from .util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
-from .util.displayed import Displayed
-from .util.read_only import assigned_once
 
-__all__ = ["Group", "Groups", "MemberList"]
-
-PAGE = 100  # groups in one request
+__all__ = ["Group"]
 
 
 @assigned_once("take another group: client.groups.of(…)")
@@ -59,6 +58,8 @@ class Group(Displayed):
         self.id: str = id
         self.type = type
         self.conversation: Conversation = conversation
+        self.counters: GroupCounters = GroupCounters(id, connection)
+        self.pins: GroupPins = GroupPins(id, connection)
         self._connection = connection
 
     async def info(self) -> GroupInfo:
@@ -321,100 +322,3 @@ class Group(Displayed):
 
     def __repr__(self) -> str:
         return f"<Group {self.id}{' ' + self.type if self.type else ''}>"
-
-
-@checked(InvalidArgument)
-class Groups(Displayed):
-    """Creation and joining of groups: `client.groups`. All coroutines can raise these errors; each documents its others.
-
-    Raises:
-        InvalidArgument: A named id cannot exist, or 4096 requests wait for replies already.
-        NetworkError: The server did not answer; call again.
-        NotLoggedIn: The client is not logged in.
-        ServerRefused: The server refused the request for another reason.
-    """
-
-    def __init__(self, connection: Connection, conversations: ConversationRegistry) -> None:
-        self._connection = connection
-        self._conversations = conversations
-
-    def of(self, id: GroupId) -> Group:
-        """Return the group with this id, without I/O.
-
-        Raises:
-            InvalidArgument: The id is empty, over 48 bytes or has control characters.
-        """
-        return self._group(id)
-
-    async def create(
-        self,
-        type: GroupType | PlainText,
-        *,
-        name: Text,
-        id: GroupId | None = None,
-        members: Items[UserId] = (),
-        introduction: Text = "",
-        notification: Text = "",
-        face_url: Text = "",
-        max_members: Number = 0,
-        join_option: JoinOption | None = None,
-        custom: FieldTexts | None = None,
-    ) -> Group:
-        """Create a group, with this account as its owner and up to 100 first members.
-
-        Raises:
-            InvalidArgument: The type, a name or a text is wrong (10004), the id (10015), or the members (10037).
-            UnknownUser: A member does not exist (20003).
-            GroupExists: The id is in use (10021), also by a dissolved group.
-            LimitReached: There are more members than the group may have (10014).
-        """
-        body = wire.CreateGroupRequest(
-            type=type,
-            name=name,
-            group_id=id or "",
-            members=[wire.NewMember(account=member) for member in members],
-            introduction=introduction,
-            notification=notification,
-            face_url=face_url,
-            max_members=max_members,
-            apply_option=join_option or "",
-            custom=custom_to_wire(custom),
-        )
-        reply = await self._connection.call(wire.CREATE_GROUP, body)
-        return self._group(reply.group_id, GroupType(reply.type or type))
-
-    async def join(self, id: GroupId, *, wording: Text = "") -> bool:
-        """Join a group, or apply to join.
-
-        Returns:
-            True if this account is in the group now; False if an admin has to approve first. A GroupNoticeReceived event
-            reports the answer.
-
-        Raises:
-            AlreadyMember: This account is in the group already (10013).
-            NoPermission: The group can be joined by invitation only (10007).
-            LimitReached: The group is full (10014).
-            UnknownGroup: No such group exists (10010).
-            InvalidArgument: The id or the text is wrong.
-        """
-        body = member_wire.JoinGroupRequest(group_id=id, wording=wording)
-        return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
-
-    async def joined(self) -> list[Group]:
-        """Fetch the groups that this account is in.
-
-        Raises:
-            NetworkError: The server did not answer; call again.
-            NotLoggedIn: The client is not logged in.
-        """
-        found: list[Group] = []
-        offset = 0
-        while True:
-            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset))
-            found += [self._group(info.group_id, GroupType(info.type)) for info in reply.groups]
-            offset += PAGE
-            if offset >= reply.total:
-                return found
-
-    def _group(self, id: str, type: GroupType = GroupType.UNKNOWN) -> Group:
-        return Group(id, type, self._conversations.get(ConversationType.GROUP, id), self._connection)

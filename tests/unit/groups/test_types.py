@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from timim import GroupType, JoinOption, MemberRole
-from timim.group_types import group_info_from_wire
+from timim.groups.types import group_info_from_wire
 from timim.protocol.groups import GroupInfoItem
 
 

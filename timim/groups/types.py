@@ -9,16 +9,17 @@ from typing import Self, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from .protocol import group_members as member_wire
-from .protocol.group_members import MemberInfo
-from .protocol.groups import CustomField, GroupInfoItem
-from .transport.connection import Connection
-from .util.displayed import Displayed
+from ..protocol import group_members as member_wire
+from ..protocol.group_members import MemberInfo
+from ..protocol.groups import CustomField, GroupInfoItem
+from ..transport.connection import Connection
+from ..util.displayed import Displayed
 
 __all__ = [
     "GroupInfo",
     "GroupMember",
     "GroupType",
+    "JoinApplication",
     "JoinOption",
     "MemberList",
     "MemberRole",
@@ -55,6 +56,17 @@ class GroupType(_TencentName):
     AV_CHAT_ROOM = "AVChatRoom"
     COMMUNITY = "Community"
     UNKNOWN = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinApplication(Displayed):
+    """Application of a user to join a group, or of a member, the `inviter`, to add the user. `time` is in server seconds."""
+
+    group_id: str
+    user_id: str
+    inviter: str
+    wording: str
+    time: int
 
 
 class MemberRole(_TencentName):
