@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.web_methods import ASSERTED, INTEROP, PAGE, REFUSED, SERVED, Method, called_by_tests, table
@@ -44,3 +46,11 @@ def test_the_summary_of_the_page_counts_the_rows() -> None:
 )
 def test_an_untrue_row_is_found(row: Method) -> None:
     assert untrue([row], {"test_login": {"login"}}) == [row.name]
+
+
+def test_a_constant_counts_for_the_tests_that_use_it_only(tmp_path: Path) -> None:
+    lines = ('CALLS = ["login"]', "def test_user():", "    use(CALLS)", "def test_other():", "    pass")
+    (tmp_path / "test_web_one.py").write_text("\n".join(lines))
+    calls = called_by_tests(tmp_path)
+    assert "login" in calls["test_user"]
+    assert "login" not in calls["test_other"]

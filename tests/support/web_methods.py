@@ -50,13 +50,17 @@ def methods_called(test: ast.AST) -> set[str]:
 
 
 def called_by_tests(folder: Path) -> dict[str, set[str]]:
-    """Return the tests with the web client, each with the methods that it or its module's constants name."""
+    """Return the tests with the web client, each with the methods that it names, itself or by a constant of its module."""
     found: dict[str, set[str]] = {}
     for path in sorted(folder.glob("test_web*.py")):
         tree = ast.parse(path.read_text())
-        functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        shared = set().union(*(methods_called(node) for node in tree.body if not isinstance(node, functions)))
+        constants: dict[str, set[str]] = {}
         for node in tree.body:
-            if isinstance(node, functions) and node.name.startswith("test_"):
-                found[node.name] = methods_called(node) | shared
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                constants |= {target.id: methods_called(node) for target in targets if isinstance(target, ast.Name)}
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+                found[node.name] = methods_called(node).union(*(constants[name] for name in names & constants.keys()))
     return found
