@@ -22,7 +22,7 @@ __all__ = ["StoreFile"]
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
-DEFERRED_S = 0.02  # a deferred write gets a commit of its own after this time
+DEFERRED_S = 0.05  # a deferred write gets a commit of its own after this time
 
 
 class StoreFile:
