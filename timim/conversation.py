@@ -187,6 +187,7 @@ class Conversation(ConversationHistory):
             async with asyncio.timeout(timeout):
                 return await sending
         except TimeoutError as exc:
+            await self._engine.store.sync()  # the message is kept, also if the power fails now
             raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:

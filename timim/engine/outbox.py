@@ -236,11 +236,19 @@ class Outbox:
             await self._settling.finish()
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
+        await self._sync()
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()
         self._leaving = True
         self._resumed.set()  # ends the waits for messages of earlier runs
+
+    async def _sync(self) -> None:
+        """Sync the messages without an ack, before their senders are told that they stay on disk."""
+        try:
+            await self._store.sync()
+        except TimimError as exc:
+            log.warning("syncing the messages that wait for the next login failed: %s", exc)
 
     def reopen(self) -> None:
         """Accept messages that wait for the next login; the handlers, for which `send` raises NotLoggedIn, have ended."""
