@@ -236,19 +236,12 @@ class Outbox:
             await self._settling.finish()
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
-        await self._sync()
+        await self._settling.sync()
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()
         self._leaving = True
         self._resumed.set()  # ends the waits for messages of earlier runs
-
-    async def _sync(self) -> None:
-        """Sync the messages without an ack, before their senders are told that they stay on disk."""
-        try:
-            await self._store.sync()
-        except TimimError as exc:
-            log.warning("syncing the messages that wait for the next login failed: %s", exc)
 
     def reopen(self) -> None:
         """Accept messages that wait for the next login; the handlers, for which `send` raises NotLoggedIn, have ended."""
@@ -306,10 +299,7 @@ class Outbox:
             await queue.wait()
 
     async def _prepare(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage) -> bool:
-        """Upload the content of a message, and note on disk that it may leave this device.
-
-        Return False if it is withdrawn, or has to wait.
-        """
+        """Upload a message's content, and note on disk that it may leave; return False if it has to wait or is withdrawn."""
         message = item.message
         try:
             if not item.body:
