@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from unittest.mock import patch
 
 import pytest
@@ -104,9 +104,10 @@ def test_most_messages_are_stored_together() -> None:
     assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1
 
 
+Given: TypeAlias = st.SearchStrategy[dict[str, Any]]
 PROFILE = SenderProfile("alice", "A\0", "")
-PLAIN_SEND = st.builds(dict, body=TEXT.map(str.encode), timestamp=st.integers(0, 2**33))
-SPECIAL_SEND = st.builds(
+PLAIN_SEND: Given = st.builds(dict, body=TEXT.map(str.encode), timestamp=st.integers(0, 2**33))
+SPECIAL_SEND: Given = st.builds(
     dict,
     body=st.binary(max_size=8),
     timestamp=st.integers(0, 2**33),
@@ -117,8 +118,8 @@ SPECIAL_SEND = st.builds(
     noted=st.booleans(),
 )
 SENDS = st.lists(PLAIN_SEND, max_size=6) | st.lists(PLAIN_SEND | SPECIAL_SEND, max_size=6)
-PLAIN_ACK = st.builds(dict, time=st.integers(0, 2**33))
-SPECIAL_ACK = st.builds(
+PLAIN_ACK: Given = st.builds(dict, time=st.integers(0, 2**33))
+SPECIAL_ACK: Given = st.builds(
     dict,
     time=SIXTY_FOUR_BITS,
     body=st.none() | st.binary(max_size=4),
