@@ -252,7 +252,7 @@ async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | Cli
 async def test_no_message_is_lost_that_was_acked_or_reported_as_kept(kind: type[SyncedSends], seed: int) -> None:
     result = await cut_again_and_again(kind, 50, seed=seed)
     assert (result.lost, result.damaged) == (0, 0)
-    assert len(result.acked) >= 1000
+    assert len(result.acked) >= 500
 
 
 @pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
