@@ -212,7 +212,7 @@ class Server:
         endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations, limits, shares)
         health = HealthEndpoint(store, bus, metrics, open_metrics=settings.open_metrics)
         media, rest = MediaEndpoint(services.downloads, uploads, auth), RestEndpoint(services, ALL_HANDLERS, auth)
-        routes = [WebSocketRoute("/{path:path}", endpoint.serve), *health.routes(), *media.routes(), *rest.routes()]
+        routes = [WebSocketRoute("/{path:path}", endpoint.serve), *rest.routes(), *health.routes(), *media.routes()]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
         http = HttpServer(settings, routes, metrics, self._tls)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))

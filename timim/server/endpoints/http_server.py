@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket as sockets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import lru_cache
 from typing import cast
 
 import uvicorn
@@ -19,7 +21,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from .guarded_listener import GuardedListener
 from .peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
-from .peer_transport import PeerGuard
+from .peer_transport import PeerGuard, PeerTransport
 from .tls import HANDSHAKE_S, ServerTls
 
 __all__ = ["HttpServer"]
@@ -112,14 +114,28 @@ class HttpServer(uvicorn.Server):
 
 
 def _dated(app: ASGIApp) -> ASGIApp:
-    """Return an application whose HTTP responses have the header `date`."""
+    """Return an application whose HTTP responses have the header `date`, and one write for the head and the first body bytes."""
 
     async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        peer: PeerTransport = scope["state"]["peer"]
+
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (b"date", _date_at(int(time.time())))]
+                peer.join_writes()
+                await send(message)
+            else:
+                await send(message)
+                peer.write_joined()
 
-        await app(scope, receive, send_dated if scope["type"] == "http" else send)
+        await app(scope, receive, send_dated)
 
     return dated
+
+
+@lru_cache(maxsize=1)
+def _date_at(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()

@@ -162,6 +162,7 @@ class PeerTransport(HeldTransport):
         self.host = ""
         self.is_secure = bool(transport.get_extra_info("sslcontext"))
         self._client = ("", 0)
+        self._joined: list[bytes] | None = None  # writes that wait for the next ones
         self._written = 0
         self._uncounted = 0
         self._window_end = inf
@@ -200,7 +201,21 @@ class PeerTransport(HeldTransport):
         """Note that the head of a request has arrived."""
         self._request_by = inf
 
+    def join_writes(self) -> None:
+        """Let the next writes wait for `write_joined`, or for the close: the peer gets them at once, by one call of the kernel."""
+        if self._joined is None:
+            self._joined = []
+
+    def write_joined(self) -> None:
+        """Write what waits."""
+        joined, self._joined = self._joined, None
+        if joined:
+            self.write(b"".join(joined))
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._joined is not None:
+            self._joined.append(bytes(data))
+            return
         self._transport.write(data)
         size = len(data)
         self._written += size
@@ -221,6 +236,7 @@ class PeerTransport(HeldTransport):
         if not self._lost and self._closed_by == inf:
             self._closed_by = self._guard.now() + self._guard.settings.close_s
             self._guard.watch(self)
+        self.write_joined()
         self._transport.close()
 
     def cut(self, reason: str, label: str) -> None:
