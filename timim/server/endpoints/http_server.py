@@ -114,7 +114,7 @@ class HttpServer(uvicorn.Server):
 
 
 def _dated(app: ASGIApp) -> ASGIApp:
-    """Return an application whose HTTP responses have the header `date`, and one write for the head and the first body bytes."""
+    """Return an application whose HTTP responses have the header `date`; their heads and first bytes are one write."""
 
     async def dated(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -202,7 +202,7 @@ class PeerTransport(HeldTransport):
         self._request_by = inf
 
     def join_writes(self) -> None:
-        """Let the next writes wait for `write_joined`, or for the close: the peer gets them at once, by one call of the kernel."""
+        """Let the next writes wait for `write_joined` or the close: the peer gets them at once, by one call of the kernel."""
         if self._joined is None:
             self._joined = []
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -58,8 +57,13 @@ class RestEndpoint:
         """Return the routes of the endpoint."""
         return [
             Route(PATH + "openapi.json", self._describe),
-            Route(PATH + "{name:path}", _App(self._serve), methods=METHODS),
+            Route(PATH + "{name:path}", self, methods=METHODS),
         ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as an ASGI application: starlette puts a second layer of error handling around functions."""
+        response = await self._serve(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     async def _describe(self, request: Request) -> Response:
         """Return the OpenAPI description, which everybody may read: it has nothing of this server."""
@@ -161,17 +165,6 @@ class RestEndpoint:
                     is_message = any(field.encode_name == "MsgBody" for field in msgspec.structs.fields(command.body))
                     raise MessageTooLong(info, code=93000) if is_message else InvalidArgument(info, code=_WRONG_REQUEST)
         return bytes(body)
-
-
-class _App:
-    """An ASGI application of one function, without the second layer of error handling that starlette puts around functions."""
-
-    def __init__(self, serve: Callable[[Request], Awaitable[Response]]) -> None:
-        self._serve = serve
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._serve(Request(scope, receive, send))
-        await response(scope, receive, send)
 
 
 def _refusal(exc: TimimError | ClientDisconnect | TimeoutError) -> TimimError:
