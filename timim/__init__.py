@@ -10,7 +10,7 @@ from .bots.filters import F, Filter, TextField
 from .bots.routing import Router
 from .client import Client, ClientOptions, run
 from .conversation import Conversation
-from .conversation_list import ConversationList
+from .conversation_list import ConversationLabels, ConversationList, ConversationMark, Labels
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
@@ -91,6 +91,7 @@ from .events import (
     ConnectionLost,
     ConnectionRestored,
     ConversationChanged,
+    ConversationGroupsChanged,
     ConversationSyncFailed,
     FollowsChanged,
     GroupChanged,
@@ -100,6 +101,7 @@ from .events import (
     HandlerFailed,
     HistoryReset,
     KickedOut,
+    LabelsChanged,
     MessageDeadLettered,
     MessageEdited,
     MessageFailed,
@@ -154,8 +156,11 @@ __all__ = [
     "ConnectionRestored",
     "Conversation",
     "ConversationChanged",
+    "ConversationGroupsChanged",
     "ConversationKey",
+    "ConversationLabels",
     "ConversationList",
+    "ConversationMark",
     "ConversationSetting",
     "ConversationSyncFailed",
     "ConversationType",
@@ -214,6 +219,8 @@ __all__ = [
     "JsonValue",
     "KickedOffline",
     "KickedOut",
+    "Labels",
+    "LabelsChanged",
     "LimitReached",
     "LocationElem",
     "MediaError",

@@ -22,6 +22,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRestored",
     "ConversationChanged",
+    "ConversationGroupsChanged",
     "ConversationSyncFailed",
     "FollowsChanged",
     "GroupChanged",
@@ -31,6 +32,7 @@ __all__ = [
     "HandlerFailed",
     "HistoryReset",
     "KickedOut",
+    "LabelsChanged",
     "MessageDeadLettered",
     "MessageEdited",
     "MessageFailed",
@@ -284,6 +286,29 @@ class FollowsChanged(ClientEvent):
     user_id: str
     list: FollowList
     added: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsChanged(ClientEvent):
+    """Change of a conversation's labels on another device, while this client was online: see `client.conversations.labels`.
+
+    The fields are the new labels: numbers of marks, custom data, and names of conversation groups.
+    """
+
+    conversation: ConversationKey
+    marks: frozenset[int]
+    custom_data: str
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationGroupsChanged(ClientEvent):
+    """Change of the conversation groups on another device, while this client was online: created, renamed, filled, deleted.
+
+    `groups` are the names of all groups now, the oldest first.
+    """
+
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ from .entries import (
 )
 from .follows import FollowStore
 from .groups import GroupStore
+from .labels import LabelStore
 from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
@@ -135,6 +136,7 @@ class Store:
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)
         self.follows = FollowStore(engine)
+        self.labels = LabelStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)
