@@ -93,6 +93,7 @@ from .events import (
     ConversationChanged,
     ConversationGroupsChanged,
     ConversationSyncFailed,
+    DoNotDisturbChanged,
     FollowsChanged,
     GroupChanged,
     GroupCountersChanged,
@@ -124,7 +125,7 @@ from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, Jo
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .notebook.renderer import HtmlRenderer
-from .profiles import AllowType, OwnProfile, Profile, Profiles
+from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
@@ -168,6 +169,8 @@ __all__ = [
     "CustomElem",
     "DeadLetter",
     "DeadLetters",
+    "DoNotDisturb",
+    "DoNotDisturbChanged",
     "DownloadFailed",
     "Elem",
     "ElemLimitError",

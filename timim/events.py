@@ -14,6 +14,7 @@ from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
 from .message import Message
+from .protocol.do_not_disturb import DoNotDisturb
 from .protocol.follows import FollowList
 from .util.displayed import Displayed
 
@@ -24,6 +25,7 @@ __all__ = [
     "ConversationChanged",
     "ConversationGroupsChanged",
     "ConversationSyncFailed",
+    "DoNotDisturbChanged",
     "FollowsChanged",
     "GroupChanged",
     "GroupCountersChanged",
@@ -309,6 +311,13 @@ class ConversationGroupsChanged(ClientEvent):
     """
 
     groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoNotDisturbChanged(ClientEvent):
+    """Change of the time without offline pushes on another device, while this client was online. None: there is none now."""
+
+    quiet: DoNotDisturb | None
 
 
 @dataclass(frozen=True, slots=True)

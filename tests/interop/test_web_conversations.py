@@ -1,4 +1,4 @@
-"""Tests of a user's own view of conversations, between Tencent's web client and timim's: labels."""
+"""Tests of a user's own view of conversations, between Tencent's web client and timim's: labels, and do not disturb."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.interop.webclient import WebClient, web_client
-from timim import ConversationGroupsChanged, ConversationMark, Labels, LabelsChanged
+from timim import ConversationGroupsChanged, ConversationMark, DoNotDisturb, DoNotDisturbChanged, Labels, LabelsChanged
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -93,3 +93,24 @@ async def test_conversation_groups_pass_both_ways(server: RunningServer, alice: 
     async with web_client(server, "alice") as again:
         await again.login()
         await until_shown(again, lambda c: c["conversationGroupList"] == ["family"])
+
+
+async def test_do_not_disturb_passes_both_ways(server: RunningServer, alice: WebClient) -> None:
+    own = server.client("alice")
+    heard = EventRecorder(own, DoNotDisturbChanged)
+    async with own:
+        quiet, loud = "AcceptNotNotify", "AcceptAndNotify"
+        asked = {"messageRemindType": quiet, "startHour": 22, "startMinute": 30, "duration": 8 * 3600}
+        await alice.call("setAllReceiveMessageOpt", asked)
+        changed = await heard.wait_for_event(DoNotDisturbChanged)
+        assert changed.quiet is not None
+        assert (changed.quiet.end - changed.quiet.start, changed.quiet.daily) == (8 * 3600, True)
+        shown = await alice.call("getAllReceiveMessageOpt")
+        assert DoNotDisturb(shown["startTime"], shown["endTime"], shown["isRepeated"]) == changed.quiet
+        assert shown["messageRemindType"] == quiet
+        await own.profile.set_do_not_disturb(DoNotDisturb(100, 200, daily=False))
+        now = {"messageRemindType": quiet, "startTime": 100, "endTime": 200, "isRepeated": False}
+        assert await alice.told("onAllReceiveMessageOptUpdated", lambda data: data["startTime"] == 100) == now
+        await alice.call("setAllReceiveMessageOpt", {"messageRemindType": loud})
+        await heard.wait_for_event(DoNotDisturbChanged, lambda e: e.quiet is None)
+        assert (await alice.call("getAllReceiveMessageOpt"))["messageRemindType"] == loud

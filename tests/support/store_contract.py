@@ -9,7 +9,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from timim import AlreadyRecalled, GroupExists, InvalidArgument, LimitReached, MsgIdConflict, StorageError, UnknownMessage
+from timim import (
+    AlreadyRecalled,
+    DoNotDisturb,
+    GroupExists,
+    InvalidArgument,
+    LimitReached,
+    MsgIdConflict,
+    StorageError,
+    UnknownMessage,
+)
 from timim.protocol.entries import EntryAction, EntryPayload, EntryState, decode_payload, encode_payload
 from timim.server.store.base import (
     ACTION,
@@ -443,6 +452,18 @@ class StoreContract:
             await store.delete_group("alice", "work")
         assert [one.groups for one in await store.of("alice", ["2\x1fteam", "1\x1fnobody"])] == [frozenset(), frozenset()]
         assert await store.page("bob", 0, 9) == []
+
+    async def test_a_user_has_one_time_without_pushes(self, opens: Open) -> None:
+        store = (await opens()).do_not_disturb
+        await store.put("alice", DoNotDisturb(100, 200, daily=False))
+        await store.put("bob", DoNotDisturb(0, 10, daily=False))
+        await store.put("bob", DoNotDisturb(50, 150))
+        assert await store.get("bob") == DoNotDisturb(50, 150, daily=True)
+        alice, bob = {"alice"}, {"bob"}
+        cases = {49: set(), 50: bob, 149: alice | bob, 150: alice, 200: set(), 86_400 + 50: bob, 86_400 + 150: set()}
+        assert {time: await store.users_at(time, ["alice", "bob", "carol"]) for time in cases} == cases
+        await store.put("bob", None)
+        assert await store.get("bob") is None
 
     async def test_followed_users_are_listed_in_pages(self, opens: Open) -> None:
         store = await opens()

@@ -22,6 +22,7 @@ from ..errors import KickedOffline, ProtocolError, TimimError
 from ..events import (
     ClientEvent,
     ConversationGroupsChanged,
+    DoNotDisturbChanged,
     FollowsChanged,
     GroupCountersChanged,
     GroupPinChanged,
@@ -30,6 +31,7 @@ from ..events import (
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
+from ..protocol.do_not_disturb import DoNotDisturbNotice, quiet_time
 from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
 from ..protocol.group_state import GroupStateNotice
@@ -50,6 +52,7 @@ Notice = (
     | GroupStateNotice
     | FollowNotice
     | LabelsNotice
+    | DoNotDisturbNotice
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
@@ -111,6 +114,8 @@ class PushRouter:
                 self._add(FollowNotice, event.follows)
             case session.EVENT_LABELS:
                 self._add(LabelsNotice, event.labels)
+            case session.EVENT_DO_NOT_DISTURB:
+                self._add(DoNotDisturbNotice, event.quiet_times)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -146,6 +151,8 @@ class PushRouter:
             case LabelsNotice():
                 for event in events_of_labels(notice):
                     self._dispatcher.deliver_event(event)
+            case DoNotDisturbNotice():
+                self._dispatcher.deliver_event(DoNotDisturbChanged(quiet_time(notice)))
             case FollowNotice():
                 if notice.list in _FOLLOW_LISTS:
                     changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)

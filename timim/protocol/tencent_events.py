@@ -12,6 +12,7 @@ import msgspec
 from ..elem_base import RelationType
 from . import session
 from .conversation_list import TYPE_C2C, TYPE_GROUP, ConversationName
+from .do_not_disturb import DoNotDisturbNotice
 from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
 from .follows import FollowNotice
 from .group_state import Counter
@@ -21,6 +22,7 @@ from .reactions import SHOWN_USERS, summary_of
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
+_EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
 
 
@@ -222,6 +224,11 @@ def conversation_group_filled_event(group: ConversationGroup, changes: list[tupl
         "RecentContactUpdateGroupItem": items,
     }
     return _contacts_event(7, {"RecentContactUpdateContactGroup": {"UpdateType": 1, "MsgUpdateGroup": change}})
+
+
+def do_not_disturb_event(notice: DoNotDisturbNotice) -> msgspec.Raw:
+    """Return the event that this account has changed its time without offline pushes on another device."""
+    return _raw({"Event": _EVENT_DO_NOT_DISTURB} | msgspec.to_builtins(notice))
 
 
 def _contact(name: ConversationName) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .callbacks import CallbackStore, StoredCallback
 from .conversations import ConversationStore, SettingLimits
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
+from .do_not_disturb import DoNotDisturbStore
 from .entities import (
     MUTED_FOR_EVER,
     Blob,
@@ -137,6 +138,7 @@ class Store:
         self.revocations = RevocationStore(engine)
         self.follows = FollowStore(engine)
         self.labels = LabelStore(engine)
+        self.do_not_disturb = DoNotDisturbStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)
