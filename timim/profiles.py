@@ -158,9 +158,9 @@ class OwnProfile(Displayed):
         """
         body = quiet_wire.SetDoNotDisturbRequest()
         if quiet is not None:
-            if quiet.start < 0 or not fits(quiet.end):
+            if not 0 <= quiet.start <= quiet.end or not fits(quiet.end):
                 raise InvalidArgument(
-                    f"quiet: must begin at 0 or later, and end at a time in server seconds, but is {quiet!r:.100}"
+                    f"quiet: must begin at 0 or later and end after that, in server seconds, but is {quiet!r:.100}"
                 )
             body = quiet_wire.SetDoNotDisturbRequest(
                 level=quiet_wire.QUIET, start=quiet.start, end=quiet.end, daily=int(quiet.daily)
