@@ -10,7 +10,7 @@ from .bots.filters import F, Filter, TextField
 from .bots.routing import Router
 from .client import Client, ClientOptions, run
 from .conversation import Conversation
-from .conversation_list import ConversationList
+from .conversation_list import ConversationLabels, ConversationList, ConversationMark, Labels
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
@@ -91,7 +91,9 @@ from .events import (
     ConnectionLost,
     ConnectionRestored,
     ConversationChanged,
+    ConversationGroupsChanged,
     ConversationSyncFailed,
+    DoNotDisturbChanged,
     FollowsChanged,
     GroupChanged,
     GroupCountersChanged,
@@ -100,6 +102,7 @@ from .events import (
     HandlerFailed,
     HistoryReset,
     KickedOut,
+    LabelsChanged,
     MessageDeadLettered,
     MessageEdited,
     MessageFailed,
@@ -122,7 +125,7 @@ from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, Jo
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .notebook.renderer import HtmlRenderer
-from .profiles import AllowType, OwnProfile, Profile, Profiles
+from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
@@ -154,8 +157,11 @@ __all__ = [
     "ConnectionRestored",
     "Conversation",
     "ConversationChanged",
+    "ConversationGroupsChanged",
     "ConversationKey",
+    "ConversationLabels",
     "ConversationList",
+    "ConversationMark",
     "ConversationSetting",
     "ConversationSyncFailed",
     "ConversationType",
@@ -163,6 +169,8 @@ __all__ = [
     "CustomElem",
     "DeadLetter",
     "DeadLetters",
+    "DoNotDisturb",
+    "DoNotDisturbChanged",
     "DownloadFailed",
     "Elem",
     "ElemLimitError",
@@ -214,6 +222,8 @@ __all__ = [
     "JsonValue",
     "KickedOffline",
     "KickedOut",
+    "Labels",
+    "LabelsChanged",
     "LimitReached",
     "LocationElem",
     "MediaError",

@@ -109,7 +109,7 @@ class InvalidArgument(TimimError):
     """Error in the arguments of a call; nothing was stored or sent. Correct the call."""
 
     code: int = 6017
-    codes: ClassVar[Codes] = (6017, 10004, 10015, 10037, 10038, 20001, 30001, 40001, 90001, 90003, 90007, 90008, 90011)
+    codes: ClassVar[Codes] = (6017, 10004, 10015, 10037, 10038, 20001, 30001, 40001, 50002, 90001, 90003, 90007, 90008, 90011)
 
 
 class ElemLimitError(InvalidArgument):

@@ -14,6 +14,7 @@ from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
 from .message import Message
+from .protocol.do_not_disturb import DoNotDisturb
 from .protocol.follows import FollowList
 from .util.displayed import Displayed
 
@@ -22,7 +23,9 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRestored",
     "ConversationChanged",
+    "ConversationGroupsChanged",
     "ConversationSyncFailed",
+    "DoNotDisturbChanged",
     "FollowsChanged",
     "GroupChanged",
     "GroupCountersChanged",
@@ -31,6 +34,7 @@ __all__ = [
     "HandlerFailed",
     "HistoryReset",
     "KickedOut",
+    "LabelsChanged",
     "MessageDeadLettered",
     "MessageEdited",
     "MessageFailed",
@@ -284,6 +288,36 @@ class FollowsChanged(ClientEvent):
     user_id: str
     list: FollowList
     added: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsChanged(ClientEvent):
+    """Change of a conversation's labels on another device, while this client was online: see `client.conversations.labels`.
+
+    The fields are the new labels: numbers of marks, custom data, and names of conversation groups.
+    """
+
+    conversation: ConversationKey
+    marks: frozenset[int]
+    custom_data: str
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationGroupsChanged(ClientEvent):
+    """Change of the conversation groups on another device, while this client was online: created, renamed, filled, deleted.
+
+    `groups` are the names of all groups now, the oldest first.
+    """
+
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoNotDisturbChanged(ClientEvent):
+    """Change of the time without offline pushes on another device, while this client was online. None: there is none now."""
+
+    quiet: DoNotDisturb | None
 
 
 @dataclass(frozen=True, slots=True)

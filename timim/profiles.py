@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from .errors import InvalidArgument, error_for
 from .events import ProfileChanged
 from .ids import UserId
+from .protocol import do_not_disturb as quiet_wire
 from .protocol import profiles as wire
+from .protocol.codec import Body
+from .protocol.do_not_disturb import DoNotDisturb
+from .protocol.numbers import fits
 from .transport.connection import Connection
 from .util.arguments import FieldTexts, Items, Text, checked
 from .util.displayed import Displayed
 
-__all__ = ["AllowType", "OwnProfile", "Profile", "Profiles"]
+__all__ = ["AllowType", "DoNotDisturb", "OwnProfile", "Profile", "Profiles"]
 
 CACHE_LIMIT = 10_000  # profiles in memory, about 5 MB
 
@@ -130,6 +134,38 @@ class OwnProfile(Displayed):
             NotLoggedIn: The client is not logged in.
         """
         return (await self._profiles.get([self._user_id]))[self._user_id]
+
+    async def do_not_disturb(self) -> DoNotDisturb | None:
+        """Fetch the time in which this account gets no offline pushes; None if there is none.
+
+        Raises:
+            InvalidArgument: 4096 requests wait for replies already.
+            NetworkError: The server did not answer.
+            NotLoggedIn: The client is not logged in.
+        """
+        return quiet_wire.quiet_time(await self._connection.call(quiet_wire.GET_DO_NOT_DISTURB, Body()))
+
+    async def set_do_not_disturb(self, quiet: DoNotDisturb | None) -> None:
+        """Set the time in which this account gets no offline pushes, of any conversation; None ends it.
+
+        Messages are received and counted as before. Other devices of the account that are online get DoNotDisturbChanged.
+
+        Raises:
+            InvalidArgument: A time is out of range, the end is before the begin, or a daily time is longer than 24
+                hours (90001).
+            NetworkError: The server did not answer.
+            NotLoggedIn: The client is not logged in.
+        """
+        body = quiet_wire.SetDoNotDisturbRequest()
+        if quiet is not None:
+            if not 0 <= quiet.start <= quiet.end or not fits(quiet.end):
+                raise InvalidArgument(
+                    f"quiet: must begin at 0 or later and end after that, in server seconds, but is {quiet!r:.100}"
+                )
+            body = quiet_wire.SetDoNotDisturbRequest(
+                level=quiet_wire.QUIET, start=quiet.start, end=quiet.end, daily=int(quiet.daily)
+            )
+        await self._connection.call(quiet_wire.SET_DO_NOT_DISTURB, body)
 
     async def set(
         self,

@@ -127,6 +127,20 @@ def limited() -> list[tuple[str, str, int]]:
     return found
 
 
+def shortest(name: str, schema: dict[str, Any]) -> Any:
+    """Return a value of a field with no more than the required members."""
+    schema = resolved(schema)
+    match schema.get("type"):
+        case "object":
+            return {key: shortest(key, schema["properties"][key]) for key in schema.get("required", ())}
+        case "string":
+            return ""
+        case "integer":
+            return 1
+        case _:
+            return VALID.get(name, 1)
+
+
 @pytest.mark.parametrize("path, name, most", limited())
 async def test_a_list_over_its_declared_limit_is_refused_with_the_limit(
     shared_server: RunningServer, path: str, name: str, most: int
@@ -135,7 +149,7 @@ async def test_a_list_over_its_declared_limit_is_refused_with_the_limit(
     item = schema["properties"][name]["items"]
     fields = resolved(item)
     texts = {key for key in fields.get("required", ()) if fields["properties"][key].get("type") == "string"}
-    one: dict[str, Any] = {key: "" if key in texts else VALID.get(key, 1) for key in fields.get("required", ())}
+    one = {key: shortest(key, fields["properties"][key]) for key in fields.get("required", ())}
     items = [one | dict.fromkeys(texts, f"u{n}") if one else f"u{n}" for n in range(most + 1)]
     required = [*schema.get("required", ()), *(some["anyOf"][0]["required"][0] for some in schema.get("allOf", ()))]
     body: dict[str, Any] = {key: VALID.get(key, 1) for key in required}

@@ -112,6 +112,8 @@ def _valid(kind: inspect.Type, name: str, group_id: str) -> Json:
             return group_id
         case _ if name in LISTS_OF_ACCOUNTS:
             return MEMBER
+        case inspect.IntType() if name == "Type":  # of a conversation
+            return 1
         case _ if name in VALID:
             return VALID[name]
         case inspect.IntType():

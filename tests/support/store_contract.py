@@ -9,7 +9,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from timim import AlreadyRecalled, GroupExists, LimitReached, MsgIdConflict, StorageError, UnknownMessage
+from timim import (
+    AlreadyRecalled,
+    DoNotDisturb,
+    GroupExists,
+    InvalidArgument,
+    LimitReached,
+    MsgIdConflict,
+    StorageError,
+    UnknownMessage,
+)
 from timim.protocol.entries import EntryAction, EntryPayload, EntryState, decode_payload, encode_payload
 from timim.server.store.base import (
     ACTION,
@@ -30,6 +39,7 @@ from timim.server.store.base import (
     c2c_timeline,
     group_timeline,
 )
+from timim.server.store.labels import LabelChange, Labelled, LabelLimits
 from timim.server.store.mutations import DissolveGroup, InsertGroup, InsertMembers, SetBlocked, SetMember
 
 LINE = c2c_timeline("bob", "alice")
@@ -407,6 +417,53 @@ class StoreContract:
         pinned = await store.conversations.change("bob", LINE, ConversationChange(pinned=7, age_ms=300_000), time=300)
         assert pinned is not None
         assert pinned.applied, "another setting has its own time"
+
+    async def test_labels_of_conversations_are_kept_for_each_user(self, opens: Open) -> None:
+        store = (await opens()).labels
+        limits = LabelLimits(conversations=3, groups=2)
+        marked = await store.change(
+            "alice", [LabelChange("1\x1fbob", [0, 63], custom="c"), LabelChange("2\x1fteam", [1])], limits
+        )
+        assert marked == [Labelled("1\x1fbob", frozenset({0, 63}), "c"), Labelled("2\x1fteam", frozenset({1}))]
+        (changed,) = await store.change("alice", [LabelChange("1\x1fbob", [0, 5], [63, 7], custom="")], limits)
+        assert changed == Labelled("1\x1fbob", frozenset({0, 5}))
+        assert await store.create_group("alice", "work", ["1\x1fbob", "2\x1fteam"], limits) == 1
+        assert await store.create_group("alice", "home", [], limits) == 2
+        with pytest.raises(InvalidArgument):
+            await store.create_group("alice", "work", [], limits)
+        with pytest.raises(LimitReached):
+            await store.create_group("alice", "other", [], limits)
+        with pytest.raises(InvalidArgument):
+            await store.rename_group("alice", "home", "work")
+        assert await store.rename_group("alice", "home", "friends") == 2
+        assert await store.groups("alice") == {"work": 1, "friends": 2}
+        names = ["1\x1fcarol", "1\x1fdave"]
+        with pytest.raises(LimitReached):
+            await store.change_group("alice", "work", added=names, removed=["1\x1fbob"], limits=limits)
+        assert await store.change_group("alice", "friends", added=["1\x1fcarol"], removed=["1\x1fbob"], limits=limits) == 2
+        found = await store.page("alice", 0, 2) + await store.page("alice", 2, 2)
+        assert [(one.conversation, sorted(one.groups)) for one in found] == [
+            ("1\x1fbob", [1]),
+            ("1\x1fcarol", [2]),
+            ("2\x1fteam", [1]),
+        ]
+        assert await store.delete_group("alice", "work") == 1
+        with pytest.raises(InvalidArgument):
+            await store.delete_group("alice", "work")
+        assert [one.groups for one in await store.of("alice", ["2\x1fteam", "1\x1fnobody"])] == [frozenset(), frozenset()]
+        assert await store.page("bob", 0, 9) == []
+
+    async def test_a_user_has_one_time_without_pushes(self, opens: Open) -> None:
+        store = (await opens()).do_not_disturb
+        await store.put("alice", DoNotDisturb(100, 200, daily=False))
+        await store.put("bob", DoNotDisturb(0, 10, daily=False))
+        await store.put("bob", DoNotDisturb(50, 150))
+        assert await store.get("bob") == DoNotDisturb(50, 150, daily=True)
+        alice, bob = {"alice"}, {"bob"}
+        cases = {49: set(), 50: bob, 149: alice | bob, 150: alice, 200: set(), 86_400 + 50: bob, 86_400 + 150: set()}
+        assert {time: await store.users_at(time, ["alice", "bob", "carol"]) for time in cases} == cases
+        await store.put("bob", None)
+        assert await store.get("bob") is None
 
     async def test_followed_users_are_listed_in_pages(self, opens: Open) -> None:
         store = await opens()

@@ -19,13 +19,23 @@ from types import MappingProxyType
 import msgspec
 
 from ..errors import KickedOffline, ProtocolError, TimimError
-from ..events import ClientEvent, FollowsChanged, GroupCountersChanged, GroupPinChanged
+from ..events import (
+    ClientEvent,
+    ConversationGroupsChanged,
+    DoNotDisturbChanged,
+    FollowsChanged,
+    GroupCountersChanged,
+    GroupPinChanged,
+    LabelsChanged,
+)
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
+from ..protocol.do_not_disturb import DoNotDisturbNotice, quiet_time
 from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
 from ..protocol.group_state import GroupStateNotice
+from ..protocol.labels import LabelsNotice, marks_of
 from ..protocol.notices import entry_from_push
 from ..transport.connection import Connection
 from ..util.shown_text import shown_text
@@ -35,7 +45,15 @@ from .dispatcher import Dispatcher
 from .inbox import Inbox
 
 log = logging.getLogger(__name__)
-Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice | GroupStateNotice | FollowNotice
+Notice = (
+    session.ReadNotice
+    | session.ReceiptNotice
+    | session.ConversationSettingsNotice
+    | GroupStateNotice
+    | FollowNotice
+    | LabelsNotice
+    | DoNotDisturbNotice
+)
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
 NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are dropped, and a sync fetches their content
@@ -94,6 +112,10 @@ class PushRouter:
                 self._add(GroupStateNotice, event.group_states)
             case session.EVENT_FOLLOW:
                 self._add(FollowNotice, event.follows)
+            case session.EVENT_LABELS:
+                self._add(LabelsNotice, event.labels)
+            case session.EVENT_DO_NOT_DISTURB:
+                self._add(DoNotDisturbNotice, event.quiet_times)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -126,6 +148,11 @@ class PushRouter:
             case GroupStateNotice():
                 for event in events_of_group_state(notice):
                     self._dispatcher.deliver_event(event)
+            case LabelsNotice():
+                for event in events_of_labels(notice):
+                    self._dispatcher.deliver_event(event)
+            case DoNotDisturbNotice():
+                self._dispatcher.deliver_event(DoNotDisturbChanged(quiet_time(notice)))
             case FollowNotice():
                 if notice.list in _FOLLOW_LISTS:
                     changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
@@ -143,6 +170,14 @@ def events_of_group_state(notice: GroupStateNotice) -> Iterator[ClientEvent]:
         yield GroupCountersChanged(notice.group_id, MappingProxyType(counters), notice.user)
     if seq := notice.pinned or notice.unpinned:
         yield GroupPinChanged(notice.group_id, seq, notice.pinned > 0, notice.user)
+
+
+def events_of_labels(notice: LabelsNotice) -> Iterator[ClientEvent]:
+    """Yield the events of a change of labels of conversations, and of conversation groups."""
+    if notice.groups_changed:
+        yield ConversationGroupsChanged(tuple(group.name for group in notice.groups))
+    for item in notice.items:
+        yield LabelsChanged(item.key, marks_of(item.marks), item.custom, item.group_names(notice.groups))
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:

@@ -78,6 +78,9 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     not_unread: Int = msgspec.field(name="GroupIgnoredUnreadSeqCount", default=0)
     top_flags: Int = msgspec.field(name="TopFlags", default=0)  # 1: pinned
     top_time: Int = msgspec.field(name="TopTimeStamp", default=0)
+    marks: str = msgspec.field(name="StandardMark", default="")  # see labels.py
+    custom: str = msgspec.field(name="CustomMark", default="")
+    label_groups: list[Int] = msgspec.field(name="ContactGroupId", default_factory=list)
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -11,14 +11,18 @@ import msgspec
 
 from ..elem_base import RelationType
 from . import session
+from .conversation_list import TYPE_C2C, TYPE_GROUP, ConversationName
+from .do_not_disturb import DoNotDisturbNotice
 from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
 from .follows import FollowNotice
 from .group_state import Counter
+from .labels import ConversationGroup, LabelsItem
 from .notices import FriendApplicationItem
 from .reactions import SHOWN_USERS, summary_of
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
+_EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
 
 
@@ -182,6 +186,60 @@ def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
     """Return the event that this account has pinned or unpinned a conversation on another device."""
     change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
     return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
+
+
+def marks_event(items: list[LabelsItem]) -> msgspec.Raw:
+    """Return the event that this account has changed marks or custom data of conversations on another device."""
+    changed = [
+        {"RecentContactItem": _contact(one), "OptType": 3, "StandardMark": one.marks, "CustomMark": one.custom} for one in items
+    ]
+    return _contacts_event(4, {"RecentContactMarkContact": {"RecentContactMarkContactItem": changed}})
+
+
+def conversation_group_created_event(group: ConversationGroup, inside: list[ConversationName]) -> msgspec.Raw:
+    """Return the event that this account has created a conversation group on another device."""
+    item = {"MsgGroupItem": group, "MsgRecentContactItem": [_contact(one) for one in inside]}
+    return _contacts_event(5, {"RecentContactCreateContactGroup": {"MsgContactGroupContactItem": [item]}})
+
+
+def conversation_group_deleted_event(group: ConversationGroup) -> msgspec.Raw:
+    """Return the event that this account has deleted a conversation group on another device."""
+    return _contacts_event(6, {"RecentContactDelContactGroup": {"MsgGroupItem": [group]}})
+
+
+def conversation_group_renamed_event(group: ConversationGroup, old: str) -> msgspec.Raw:
+    """Return the event that this account has renamed a conversation group on another device."""
+    change = {"UpdateGroupType": 1, "GroupId": group.number, "GroupName": group.name, "OldGroupName": old}
+    return _contacts_event(7, {"RecentContactUpdateContactGroup": {"UpdateType": 1, "MsgUpdateGroup": change}})
+
+
+def conversation_group_filled_event(group: ConversationGroup, changes: list[tuple[int, ConversationName]]) -> msgspec.Raw:
+    """Return the event that this account has put conversations into a group (1), or taken them out (2), on another device."""
+    items = [{"ContactOptType": operation, "RecentContactItem": _contact(one)} for operation, one in changes]
+    change = {
+        "UpdateGroupType": 2,
+        "GroupId": group.number,
+        "GroupName": group.name,
+        "OldGroupName": group.name,
+        "RecentContactUpdateGroupItem": items,
+    }
+    return _contacts_event(7, {"RecentContactUpdateContactGroup": {"UpdateType": 1, "MsgUpdateGroup": change}})
+
+
+def do_not_disturb_event(notice: DoNotDisturbNotice) -> msgspec.Raw:
+    """Return the event that this account has changed its time without offline pushes on another device."""
+    return _raw({"Event": _EVENT_DO_NOT_DISTURB} | msgspec.to_builtins(notice))
+
+
+def _contact(name: ConversationName) -> dict[str, Any]:
+    """Return a conversation as the web client reads it in events."""
+    if name.group_id:
+        return {"Type": TYPE_GROUP, "GroupId": name.group_id, "ToGroupId": name.group_id}
+    return {"Type": TYPE_C2C, "To_Account": name.to_account, "UserId": name.to_account}
+
+
+def _contacts_event(kind: int, change: dict[str, Any]) -> msgspec.Raw:
+    return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [{"PushType": kind} | change]})
 
 
 def _raw(event: dict[str, Any]) -> msgspec.Raw:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from .codec import Body, Command, Reply
@@ -69,21 +67,6 @@ class PreSignReply(Reply):
     download_url: str = msgspec.field(name="downloadUrl", default="")
 
 
-class ConversationGroupsReply(Reply):
-    """Conversation groups, which users create in the web client."""
-
-    items: list[dict[str, Any]] = msgspec.field(name="ContactGroupItem", default_factory=list)
-    complete_flag: Int = msgspec.field(name="CompleteFlag", default=1)
-    start_index: Int = msgspec.field(name="StartIndex", default=0)
-
-
-class SearchConversationGroupsReply(Reply):
-    """Marks and groups of conversations."""
-
-    conversations: list[dict[str, Any]] = msgspec.field(name="ContactItem", default_factory=list)
-    groups: list[dict[str, Any]] = msgspec.field(name="GroupItem", default_factory=list)
-
-
 class PurchasesReply(Reply):
     """The features of the web client that the server serves, and the seconds after which the client asks again."""
 
@@ -110,8 +93,6 @@ JOINED_COMMUNITIES = Command(
     "million_group_open_http_svc.get_joined_group_list", ListJoinedGroupsRequest, ListJoinedGroupsReply
 )
 OWN_GROUPS = Command("group_open_http_svc.get_group_self_member_info", OwnGroupsRequest, OwnGroupsReply)
-LIST_CONVERSATION_GROUPS = Command("recentcontact.get_contact_group", Body, ConversationGroupsReply)
-SEARCH_CONVERSATION_GROUPS = Command("recentcontact.search_contact_group", Body, SearchConversationGroupsReply)
 PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimesRequest, PeerReadTimesReply)
 FETCH_CONFIG = Command("im_sdk_config_mgr.fetch_config", Body, Reply)
 FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, PurchasesReply)

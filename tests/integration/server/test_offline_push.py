@@ -95,6 +95,23 @@ async def test_only_offline_users_are_pushed_to_and_only_messages(phones: Webhoo
 
 
 @pytest.mark.requirement("F33")
+async def test_a_user_gets_no_push_in_the_time_of_do_not_disturb(phones: WebhookReceiver) -> None:
+    async with server_with(phones) as server:
+        await server.add_users("bob", "carol")
+        async with server.client("alice") as alice:
+            async with server.client("carol") as carol:
+                await carol.profile.set_do_not_disturb(timim.DoNotDisturb(0, 1 << 40, daily=False))
+            await alice.c2c("carol").send("hush")
+            await alice.c2c("bob").send("bob is awake")
+            await phones.until(bool)
+            async with server.client("carol") as carol:
+                await carol.profile.set_do_not_disturb(None)
+            await alice.c2c("carol").send("awake again")
+            await phones.until(lambda calls: len(calls) == 2)
+    assert [call.body["Text"] for call in phones.calls] == ["alice：bob is awake", "alice：awake again"]
+
+
+@pytest.mark.requirement("F33")
 async def test_a_user_who_muted_the_conversation_gets_no_push(phones: WebhookReceiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol")

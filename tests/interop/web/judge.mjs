@@ -31,6 +31,7 @@ const message = (m) => known.set(m.ID, m) && ({
 });
 const conversation = (c) => ({
   conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount, isPinned: c.isPinned,
+  markList: c.markList, customData: c.customData, conversationGroupList: c.conversationGroupList,
   lastMessage: { messageForShow: c.lastMessage?.messageForShow, lastTime: c.lastMessage?.lastTime, fromAccount: c.lastMessage?.fromAccount, type: c.lastMessage?.type, payload: c.lastMessage?.payload, lastSequence: c.lastMessage?.lastSequence },
 });
 

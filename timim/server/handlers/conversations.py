@@ -8,7 +8,9 @@ from ...errors import UnknownGroup
 from ...protocol import conversation_list as wire
 from ...protocol.codec import decode
 from ...protocol.entries import Entry, EntryGroupInfo, render_entry
+from ...protocol.labels import bits_of
 from ..store.base import Receipt, Unread, UserConversation
+from ..store.labels import label_name
 from .read_receipts import notice_of
 from .registry import HandlerRegistry, RequestContext
 
@@ -39,6 +41,7 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
         items = [_item(context.user, contact, count) for contact, count in zip(page, unread, strict=True)]
     else:
         items = [await _tencent_item(context, contact, count) for contact, count in zip(page, unread, strict=True)]
+        await _add_labels(context, items)
     start = body.start_index + limit if more else 0
     notices = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
     return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=notices)
@@ -84,6 +87,13 @@ def _item(user: str, contact: UserConversation, unread: Unread) -> wire.Conversa
     if contact.last is not None and contact.last.seq >= contact.floor:
         item.message = render_entry(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
     return item
+
+
+async def _add_labels(context: RequestContext, items: list[wire.ConversationItem]) -> None:
+    """Set the labels of items in the form of Tencent's conversation list."""
+    names = [label_name(item.type, item.to_account or item.group_account) for item in items]
+    for item, labelled in zip(items, await context.services.store.labels.of(context.user, names), strict=True):
+        item.marks, item.custom, item.label_groups = bits_of(labelled.marks), labelled.custom, sorted(labelled.groups)
 
 
 async def _tencent_item(context: RequestContext, contact: UserConversation, unread: Unread) -> wire.ConversationItem:

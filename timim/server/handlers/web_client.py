@@ -1,4 +1,4 @@
-"""Handlers of commands that only Tencent's web client sends. For unsupported features it gets an empty list."""
+"""Handlers of commands that only Tencent's web client sends."""
 
 from __future__ import annotations
 
@@ -67,18 +67,6 @@ async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.P
     kind = "image" if body.file_type == PICTURE else "file"
     lasts_s = max(1, min(body.duration, UPLOAD_LASTS_S))
     return wire.PreSignReply(upload_url=media.upload_url(uuid, context.user, kind, lasts_s), download_url=media.url(uuid))
-
-
-@HANDLERS.serve(wire.LIST_CONVERSATION_GROUPS)
-async def contact_groups(context: RequestContext, body: Body) -> wire.ConversationGroupsReply:
-    """Return no conversation groups, which timim does not support."""
-    return wire.ConversationGroupsReply()
-
-
-@HANDLERS.serve(wire.SEARCH_CONVERSATION_GROUPS)
-async def search_contacts(context: RequestContext, body: Body) -> wire.SearchConversationGroupsReply:
-    """Return no conversations, because timim does not support conversation groups."""
-    return wire.SearchConversationGroupsReply()
 
 
 @HANDLERS.serve(wire.FETCH_CONFIG)

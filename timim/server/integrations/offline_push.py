@@ -1,6 +1,7 @@
 """Receiver of stored entries from a delivery feed: the offline push.
 
-A push goes to the users who have no device online at the time of the push and have not muted the conversation. Its text is the
+A push goes to the users who have no device online at the time of the push, have not muted the conversation, and want to be
+disturbed at the time of the message. Its text is the
 sender's name and the text of all elems in order without a separator, as in the Tencent IM SDK guide. Tips, actions and online
 messages are not pushed.
 """
@@ -61,6 +62,7 @@ class OfflinePushSender:
         online = await self._bus.online(receivers)
         offline = [user for user in receivers if user not in online]
         muted = await self._store.conversations.users_who_muted(timeline, offline)
+        muted |= await self._store.do_not_disturb.users_at(entry.time, offline)
         recipients = [user for user in offline if user not in muted]
         body = _push_body(push_id, message, elems, push, entry)
         for at in range(0, len(recipients), USERS_A_CALL):

@@ -142,6 +142,9 @@ def _delete(account: StoredAccount) -> Operation[None]:
     yield Execute("UPDATE timelines SET floor=last_seq+1 WHERE name=?", (own,))
     yield Execute("DELETE FROM places WHERE user_id=?", (account.user_id,))
     yield Execute("DELETE FROM follows WHERE follower=? OR followed=?", (account.user_id, account.user_id))
+    yield Execute("DELETE FROM conversation_labels WHERE user_id=?", (account.user_id,))
+    yield Execute("DELETE FROM conversation_groups WHERE user_id=?", (account.user_id,))
+    yield Execute("DELETE FROM quiet_times WHERE user_id=?", (account.user_id,))
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:

@@ -15,6 +15,7 @@ from .callbacks import CallbackStore, StoredCallback
 from .conversations import ConversationStore, SettingLimits
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
+from .do_not_disturb import DoNotDisturbStore
 from .entities import (
     MUTED_FOR_EVER,
     Blob,
@@ -54,6 +55,7 @@ from .entries import (
 )
 from .follows import FollowStore
 from .groups import GroupStore
+from .labels import LabelStore
 from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
@@ -135,6 +137,8 @@ class Store:
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)
         self.follows = FollowStore(engine)
+        self.labels = LabelStore(engine)
+        self.do_not_disturb = DoNotDisturbStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)

@@ -149,9 +149,20 @@ CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGE
 CREATE INDEX follows_followed ON follows(followed, follower);
 """
 
+# Labels of conversations, see labels.py, and times without offline pushes, see do_not_disturb.py. Groups have numbers, because
+# the web client names a group by one.
+_SCHEMA_14 = """
+CREATE TABLE conversation_labels(user_id TEXT NOT NULL, conversation TEXT NOT NULL, label TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY(user_id, conversation, label)) WITHOUT ROWID;
+CREATE TABLE conversation_groups(user_id TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
+  PRIMARY KEY(user_id, name), UNIQUE(user_id, number)) WITHOUT ROWID;
+CREATE TABLE quiet_times(user_id TEXT PRIMARY KEY, begin_time INTEGER NOT NULL, end_time INTEGER NOT NULL,
+  daily INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
-STEPS += (_SCHEMA_13,)
+STEPS += (_SCHEMA_13, _SCHEMA_14)
 VERSION = len(STEPS)
 
 
