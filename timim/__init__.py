@@ -34,6 +34,7 @@ from .elems import (
     UnknownElem,
     VideoElem,
 )
+from .engine.cloud_search import CloudPage, CloudSearch, FoundGroup, FoundMember, FoundMessage, FoundUser
 from .engine.listeners import EventStream
 from .errors import (
     AlreadyMember,
@@ -148,6 +149,8 @@ __all__ = [
     "Client",
     "ClientEvent",
     "ClientOptions",
+    "CloudPage",
+    "CloudSearch",
     "CommandError",
     "ConnectionFailed",
     "ConnectionLost",
@@ -177,6 +180,10 @@ __all__ = [
     "FollowList",
     "Follows",
     "FollowsChanged",
+    "FoundGroup",
+    "FoundMember",
+    "FoundMessage",
+    "FoundUser",
     "Friend",
     "FriendApplication",
     "FriendRefused",

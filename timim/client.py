@@ -14,6 +14,7 @@ from .bots.routing import Router
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
 from .engine.client_handlers import ClientHandlers
+from .engine.cloud_search import CloudSearch
 from .engine.config import MAX_ATTEMPTS, ClientConfig, ClientOptions, Platform, account_folder
 from .engine.engine import Engine
 from .engine.handler_slots import CONCURRENCY
@@ -97,9 +98,8 @@ class Client(ClientHandlers):
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = user_id
-        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency} | {
-            "max_attempts": max_attempts
-        }
+        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit}
+        limits |= {"concurrency": concurrency, "max_attempts": max_attempts}
         for name, limit in limits.items():
             if limit <= 0:
                 raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
@@ -131,6 +131,7 @@ class Client(ClientHandlers):
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)
+        self.cloud_search: CloudSearch = CloudSearch(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 

@@ -3,6 +3,7 @@
 from . import (
     administration,
     c2c,
+    cloud_search,
     conversation_settings,
     conversations,
     follows,
@@ -34,6 +35,7 @@ __all__ = ["ALL_HANDLERS"]
 ALL_HANDLERS = HandlerRegistry.sum_of(
     administration.HANDLERS,
     c2c.HANDLERS,
+    cloud_search.HANDLERS,
     conversation_settings.HANDLERS,
     conversations.HANDLERS,
     follows.HANDLERS,

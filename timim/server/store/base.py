@@ -62,6 +62,7 @@ from .new_callbacks import NewCallback
 from .operation import SqlEngine
 from .receipts import ReceiptStore
 from .revocations import RevocationStore
+from .search import SearchStore
 from .statistics import DayStatistics, StatisticsStore, Totals
 from .timelines import TimelineStore, TooOld
 from .version_checks import VersionCheck, VersionedKind
@@ -135,6 +136,7 @@ class Store:
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)
         self.follows = FollowStore(engine)
+        self.search = SearchStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)

@@ -149,9 +149,17 @@ CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGE
 CREATE INDEX follows_followed ON follows(followed, follower);
 """
 
+# The words of the entries up to `last` of a timeline, by the rules of folding `rules`. A search makes the index.
+_SCHEMA_16 = """
+CREATE TABLE search_words(timeline INTEGER NOT NULL, word TEXT NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(timeline, word, seq)) WITHOUT ROWID;
+CREATE TABLE search_indexes(timeline INTEGER PRIMARY KEY, last INTEGER NOT NULL, rules TEXT NOT NULL);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
 STEPS += (_SCHEMA_13,)
+STEPS += (_SCHEMA_16,)
 VERSION = len(STEPS)
 
 
