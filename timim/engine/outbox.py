@@ -236,6 +236,7 @@ class Outbox:
             await self._settling.finish()
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
+        await self._settling.sync()
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()
@@ -298,10 +299,7 @@ class Outbox:
             await queue.wait()
 
     async def _prepare(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage) -> bool:
-        """Upload the content of a message, and note on disk that it may leave this device.
-
-        Return False if it is withdrawn, or has to wait.
-        """
+        """Upload a message's content, and note on disk that it may leave; return False if it has to wait or is withdrawn."""
         message = item.message
         try:
             if not item.body:

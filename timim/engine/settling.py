@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from ..errors import TimimError
 from ..ids import ConversationKey
 from ..message import MessageStatus
 from ..storage import Ack, AckResult, LocalStore, batch_callback
@@ -59,6 +60,13 @@ class Settling:
             await self._all_settled.wait()
             if self._releases:
                 await asyncio.wait(self._releases)  # cancelling this wait does not cancel the tasks
+
+    async def sync(self) -> None:
+        """Sync the messages without an ack to the disk, before their senders are told that they are kept."""
+        try:
+            await self._store.sync()
+        except TimimError as exc:
+            log.warning("syncing the messages that wait for the next login failed: %s", exc)
 
     @batch_callback
     def _on_settled(self, acks: Sequence[Ack], results: Sequence[AckResult | Exception]) -> None:

@@ -43,6 +43,7 @@ _SETTLE = (
 )
 _SETTLE_WITH_BODY = _SETTLE.format("body=?, checksum=?, ")
 _SETTLE_AS_STORED = _SETTLE.format("")
+BULK = 8  # messages or acks for which one statement takes less time than one for each
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
@@ -57,10 +58,12 @@ def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[Outgoing]) -
             tuple(key),
         ).fetchone()
         of_key = list(of_one)
-        rows = [_outgoing_row(local_id, key, position, one) for local_id, one in enumerate(of_key, last_id + 1)]
-        connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), last_id + len(rows)))
-        connection.executemany(_INSERT_OUTGOING, rows)
-        local_ids += range(last_id + 1, last_id + 1 + len(rows))
+        new_ids = range(last_id + 1, last_id + 1 + len(of_key))
+        connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), new_ids[-1]))
+        if len(of_key) < BULK or not bulk_insert.insert_outgoing(connection, key, position, new_ids[0], of_key):
+            rows = [_outgoing_row(local_id, key, position, one) for local_id, one in zip(new_ids, of_key, strict=True)]
+            connection.executemany(_INSERT_OUTGOING, rows)
+        local_ids += new_ids
     return local_ids
 
 
@@ -137,15 +140,23 @@ _NO_ROW = _SettledRow()
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[_SettledRow]:
     """Set the seqs of acked rows, and return these rows."""
+    found = None
     try:
-        for statement, same in groupby(acks, _settle_statement):
-            connection.executemany(statement, [_settled_row(ack) for ack in same])
+        if len(acks) >= BULK:
+            found = bulk_insert.settle_all(connection, acks)
+        if found is None:
+            found = _settle_many(connection, acks)
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
         return [_settle(connection, ack) for ack in acks]
-    sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
-    found = connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
     rows = {msg_id: _SettledRow(local_id, STATUSES[status]) for msg_id, local_id, status in found}
     return [rows.get(ack.msg_id, _NO_ROW) for ack in acks]
+
+
+def _settle_many(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[str, int, int]]:
+    for statement, same in groupby(acks, _settle_statement):
+        connection.executemany(statement, [_settled_row(ack) for ack in same])
+    sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
+    return connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
 
 
 def _settle_statement(ack: Ack) -> str:
