@@ -35,6 +35,7 @@ from .elems import (
     VideoElem,
 )
 from .engine.cloud_search import CloudPage, CloudSearch, FoundGroup, FoundMember, FoundMessage, FoundUser
+from .engine.language import Language
 from .engine.listeners import EventStream
 from .errors import (
     AlreadyMember,
@@ -221,6 +222,7 @@ __all__ = [
     "JsonValue",
     "KickedOffline",
     "KickedOut",
+    "Language",
     "LimitReached",
     "LocationElem",
     "MediaError",

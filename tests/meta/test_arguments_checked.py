@@ -55,6 +55,7 @@ def instances() -> dict[str, object]:
         "Friends": ann.friends,
         "Follows": ann.follows,
         "CloudSearch": ann.cloud_search,
+        "Language": ann.language,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
         "DeadLetters": ann.dead_letters,

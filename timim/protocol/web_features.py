@@ -13,6 +13,8 @@ class WebFeature(enum.IntEnum):
     """Features by the place of their bit in `PurchaseBits`; the last character of this text is bit 0."""
 
     GROUP_COUNTERS = 15
+    TRANSLATION = 38
+    VOICE_TO_TEXT = 39
     REACTIONS = 48
     FOLLOWS = 52
 
