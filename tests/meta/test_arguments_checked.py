@@ -136,6 +136,7 @@ def valid(name: str, hint: Any) -> Any:
         return next(iter(kind))
     origin = typing.get_origin(kind) or kind
     made: dict[Any, Any] = {bool: True, int: 1, float: 1.0, bytes: b"x", Message: Message("x"), Path: Path("x")}
+    made[timim.SoundElem] = timim.SoundElem(data=b"x", duration=1)
     made |= {Sequence: [], Mapping: {}, Callable: print, tuple: ()}
     return made[origin]
 
