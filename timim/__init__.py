@@ -34,6 +34,8 @@ from .elems import (
     UnknownElem,
     VideoElem,
 )
+from .engine.cloud_search import CloudPage, CloudSearch, FoundGroup, FoundMember, FoundMessage, FoundUser
+from .engine.language import Language
 from .engine.listeners import EventStream
 from .errors import (
     AlreadyMember,
@@ -151,6 +153,8 @@ __all__ = [
     "Client",
     "ClientEvent",
     "ClientOptions",
+    "CloudPage",
+    "CloudSearch",
     "CommandError",
     "ConnectionFailed",
     "ConnectionLost",
@@ -185,6 +189,10 @@ __all__ = [
     "FollowList",
     "Follows",
     "FollowsChanged",
+    "FoundGroup",
+    "FoundMember",
+    "FoundMessage",
+    "FoundUser",
     "Friend",
     "FriendApplication",
     "FriendRefused",
@@ -224,6 +232,7 @@ __all__ = [
     "KickedOut",
     "Labels",
     "LabelsChanged",
+    "Language",
     "LimitReached",
     "LocationElem",
     "MediaError",

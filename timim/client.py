@@ -14,9 +14,11 @@ from .bots.routing import Router
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
 from .engine.client_handlers import ClientHandlers
+from .engine.cloud_search import CloudSearch
 from .engine.config import MAX_ATTEMPTS, ClientConfig, ClientOptions, Platform, account_folder
 from .engine.engine import Engine
 from .engine.handler_slots import CONCURRENCY
+from .engine.language import Language
 from .engine.running import run_until_signal
 from .errors import InvalidArgument
 from .friends import Follows, Friends
@@ -56,8 +58,7 @@ class Client(ClientHandlers):
         timeout: Limit in seconds for one request.
         reconnect_limit: Longest wait in seconds between two attempts to reconnect. The waits are random and grow up to it.
         platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
-        media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
-            first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
+        media_cache_bytes: Size of a cache of downloads in `data_dir`; 0 downloads at each call (SDK guide, 接收图片消息).
         catch_up_groups: At a login, deliver all messages that were sent in known groups since the last one, as in C2C; False
             delivers the last message of each group. None catches up if `on_message` handlers are registered before the login.
         concurrency: Limit of the conversations whose handlers run at the same time; further ones wait.
@@ -66,8 +67,7 @@ class Client(ClientHandlers):
         proxy: URL of a proxy for the connection and for media: `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`
             (SOCKS needs `timim[socks]`), with `user:password@` before the host if needed. None connects directly. True uses
             the proxy of the environment (WSS_PROXY, SOCKS_PROXY, HTTPS_PROXY, NO_PROXY, …), but none for loopback addresses.
-        ssl: TLS settings of a `wss://` server and of its media, for example with the certificate of your own authority; None
-            trusts the authorities of the system.
+        ssl: TLS settings of a `wss://` server and of its media; None trusts the authorities of the system.
         now: Wall clock in Unix seconds, used until the server has sent its own time.
 
     Raises:
@@ -97,9 +97,8 @@ class Client(ClientHandlers):
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = user_id
-        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency} | {
-            "max_attempts": max_attempts
-        }
+        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit}
+        limits |= {"concurrency": concurrency, "max_attempts": max_attempts}
         for name, limit in limits.items():
             if limit <= 0:
                 raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
@@ -131,6 +130,8 @@ class Client(ClientHandlers):
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)
+        self.cloud_search: CloudSearch = CloudSearch(connection)
+        self.language: Language = Language(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 

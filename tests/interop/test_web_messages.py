@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.interop.webclient import WebClient, WebError, the, web_client
-from timim import CustomElem, MergerElem, ReadReceipt
+from timim import CustomElem, MergerElem, ReadReceipt, merge_messages
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -59,6 +59,42 @@ async def test_messages_are_forwarded_and_merged_on_the_web(server: RunningServe
         assert [m["type"] for m in newer["messageList"]] == ["TIMTextElem", "TIMRelayElem"]
         page = await alice.call("getMessageListHopping", {"conversationID": "C2Cbob", "time": second["time"] + 1, "count": 15})
         assert [m["payload"]["text"] for m in page["messageList"] if m["type"] == "TIMTextElem"] == ["first", "second", "first"]
+
+
+async def test_large_mergers_are_stored_on_the_server_and_loaded_by_their_key(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob)
+    async with bob:
+        to = {"to": "bob", "conversationType": "C2C"}
+        texts = [f"{number} " + "长" * 3000 for number in range(2)]
+        parts = [await made(alice, "createTextMessage", to | {"payload": {"text": text}}) for text in texts]
+        merged = {"messageList": [the(part["ID"]) for part in parts], "title": "long", "abstractList": ["a"]}
+        large = await made(alice, "createMergerMessage", to | {"payload": merged | {"compatibleText": "too old"}})
+        outer = {"messageList": [the(large["ID"]), the(parts[0]["ID"]), the(parts[1]["ID"])], "title": "outer"}
+        await made(alice, "createMergerMessage", to | {"payload": outer | {"abstractList": [], "compatibleText": "-"}})
+        elem = (await heard.wait_for_message(lambda m: isinstance(m[0], MergerElem) and m[0].title == "long"))[0]
+        assert isinstance(elem, MergerElem)
+        assert [m.text for m in await elem.messages()] == texts
+        assert [m.sender for m in await elem.messages()] == ["alice", "alice"]
+        elem = (await heard.wait_for_message(lambda m: isinstance(m[0], MergerElem) and m[0].title == "outer"))[0]
+        assert isinstance(elem, MergerElem)
+        assert (elem.count, elem.layers) == (3, 2)
+        inner = (await elem.messages())[0].elems[0]
+        assert isinstance(inner, MergerElem)
+        assert [m.text for m in await inner.messages()] == texts
+        mine = [m for m in heard.messages if m.text]
+        await bob.c2c("alice").send(merge_messages(mine, title="back"))
+        (received,) = await alice.told("onMessageReceived", lambda data: "back" in str(data))
+        key = received["payload"]["downloadKey"]
+        shown = (await alice.call("downloadMergerMessage", the(received["ID"])))["payload"]["messageList"]
+        assert [one["messageBody"][0]["payload"]["text"] for one in shown] == texts
+        assert [one["from"] for one in shown] == ["alice", "alice"]
+        by_key = {"type": "TIMRelayElem", "payload": {"downloadKey": key}}
+        assert (await alice.call("downloadMergerMessage", by_key))["payload"]["messageList"]
+        async with web_client(server, "carol") as carol:
+            await carol.login()
+            with pytest.raises(WebError):
+                await carol.call("downloadMergerMessage", by_key)
 
 
 async def test_mentions_and_receipts_pass_both_ways(server: RunningServer, alice: WebClient) -> None:

@@ -55,6 +55,8 @@ def instances() -> dict[str, object]:
         "Friends": ann.friends,
         "Follows": ann.follows,
         "ConversationLabels": ann.conversations.labels,
+        "CloudSearch": ann.cloud_search,
+        "Language": ann.language,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
         "DeadLetters": ann.dead_letters,
@@ -135,6 +137,7 @@ def valid(name: str, hint: Any) -> Any:
         return next(iter(kind))
     origin = typing.get_origin(kind) or kind
     made: dict[Any, Any] = {bool: True, int: 1, float: 1.0, bytes: b"x", Message: Message("x"), Path: Path("x")}
+    made[timim.SoundElem] = timim.SoundElem(data=b"x", duration=1)
     made |= {Sequence: [], Mapping: {}, Callable: print, tuple: ()}
     return made[origin]
 

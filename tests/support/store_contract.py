@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,8 +18,10 @@ from timim import (
     LimitReached,
     MsgIdConflict,
     StorageError,
+    TextElem,
     UnknownMessage,
 )
+from timim.protocol.elems import encode_body
 from timim.protocol.entries import EntryAction, EntryPayload, EntryState, decode_payload, encode_payload
 from timim.server.store.base import (
     ACTION,
@@ -41,6 +44,7 @@ from timim.server.store.base import (
 )
 from timim.server.store.labels import LabelChange, Labelled, LabelLimits
 from timim.server.store.mutations import DissolveGroup, InsertGroup, InsertMembers, SetBlocked, SetMember
+from timim.server.store.search import MessageQuery
 
 LINE = c2c_timeline("bob", "alice")
 Open = Callable[[], Awaitable[Store]]
@@ -481,3 +485,31 @@ class StoreContract:
         assert await store.follows.remove("alice", "user3") == (False, True)
         assert await store.follows.remove("alice", "user3") is None
         assert await store.follows.ties("alice", ["user3", "user4", "bob"]) == [(False, True), (True, False), (False, False)]
+
+    async def test_a_search_finds_the_current_text_of_messages_that_the_user_may_see(self, opens: Open) -> None:
+        store = await opens()
+        texts = ["买了发票", "the Invoice 42", "nothing", "发票 and invoice"]
+        for number, text in enumerate(texts):
+            tail = encode_payload(EntryPayload(from_account="alice", msg_body=msgspec.Raw(encode_body([TextElem(text=text)]))))
+            await store.timelines.append(replace(entry(number), tail=tail))
+        (line,) = await store.search.timelines("alice", 10)
+        assert await store.search.behind([line]) == [line]
+        assert not await store.search.index_more(line)
+        assert await store.search.behind([line]) == []
+
+        async def found(*keywords: str, every: bool = False, floor: int = 1, **more: Any) -> list[int]:
+            query = MessageQuery(keywords, every=every, **more)
+            return [one.seq for one in await store.search.messages("alice", line._replace(floor=floor), query, 10)]
+
+        assert await found("发票") == [4, 1]
+        assert await found("INVOICE") == [4, 2]
+        assert await found("invo") == []
+        assert await found("invo*") == [4, 2]
+        assert await found("票发") == []
+        assert await found("发票", "invoice", every=True) == [4]
+        assert await found("发票", "invoice") == [4, 2, 1]
+        assert await found("发票", floor=2) == [4]
+        assert await found("发票", senders=("nobody",)) == []
+        assert await found(kinds=("TIMTextElem",)) == [4, 3, 2, 1]
+        assert await found("invoice", kinds=("TIMFaceElem",)) == []
+        assert await found("invoice", since=1 << 40) == []

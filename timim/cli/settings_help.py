@@ -30,6 +30,7 @@ _GROUPS: dict[str, str] = {
         s3_region s3_access_key s3_secret_key""",
     "Webhooks and offline push": """webhook_url webhook_token webhook_commands webhook_timeout_s webhook_required
         push_url push_token push_timeout_s push_give_up_s""",
+    "Translation and voice to text": "translator transcriber provider_timeout_s",
 }
 
 

@@ -9,12 +9,12 @@ from functools import partial
 
 from ..errors import InvalidArgument
 from ..ids import SERVER_MSG_ID, ConversationKey
-from ..local_store.folding import find_words
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..message import Message
 from ..results.history import history_coverage
 from ..results.search import SearchCursor, SearchResult
 from ..storage import LocalStore
+from ..util.folding import find_words
 from .history import History, checked_count
 
 FETCH_LIMIT = 10_000  # seqs fetched for one search, by 50 requests; the next search fetches the next ones

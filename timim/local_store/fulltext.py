@@ -14,34 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from ..elems import ELEM_TYPES, SEARCHED_MEMBERS, AnyElem
+from ..elems import ELEM_TYPES, AnyElem
 from ..errors import InvalidArgument
 from ..ids import ConversationKey
-from .folding import RULES, alternatives, folded, has_words
+from ..protocol.searchable import parse_query, readable_text, searchable_elems
+from ..util.folding import RULES, alternatives, folded
 
 BATCH_ROWS = 2000  # rows indexed in one transaction, which delays the storing of messages by about 30 ms
-WORDS_LIMIT = 32  # words of a query
-QUERY_LIMIT = 1000  # characters of a query; a longer one was pasted by mistake
 # the type of each elem of a message is indexed as a character of Unicode's private use area, which users do not type
 _KIND_SIGNS = {kind.wire_type: chr(0xE000 + kind.search_number) for kind in ELEM_TYPES if kind.search_number}
-
-
-class _SearchableContent(msgspec.Struct):
-    text: str = msgspec.field(name="Text", default="")
-    desc: str = msgspec.field(name="Desc", default="")
-    file_name: str = msgspec.field(name="FileName", default="")
-    title: str = msgspec.field(name="Title", default="")
-
-
-class _SearchableElem(msgspec.Struct):
-    kind: str = msgspec.field(name="MsgType", default="")
-    content: _SearchableContent = msgspec.field(name="MsgContent", default_factory=_SearchableContent)
-
-
-_members = msgspec.json.Decoder(list[_SearchableElem])
-_anything = msgspec.json.Decoder()
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -59,41 +40,9 @@ def follow_rules(connection: sqlite3.Connection) -> None:
 
 def indexed_text(body: bytes) -> str:
     """Return the text to index for a `MsgBody`: the characters of its elems' types, then its words."""
-    members = _decoded(body)
+    members = searchable_elems(body)
     signs = " ".join(_KIND_SIGNS.get(member.kind, "") for member in members)
-    return f"{signs} {folded(_readable(members))}"
-
-
-def _readable(members: Sequence[_SearchableElem]) -> str:
-    """Return the searchable text: texts, descriptions of custom elems and locations, file names, titles of mergers."""
-    parts: list[str] = []
-    for member in members:
-        content = member.content
-        parts += (part for part in (content.text, content.desc, content.file_name, content.title) if part)
-    return "\n".join(parts)
-
-
-def _decoded(body: bytes) -> list[_SearchableElem]:
-    try:
-        return _members.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _decoded_loosely(body)
-
-
-def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
-    """Decode a body that has fields of unexpected types, which are left empty, so that a search finds its other fields."""
-    try:
-        members = _anything.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    found: list[_SearchableElem] = []
-    for member in members if isinstance(members, list) else []:
-        if isinstance(member, dict) and isinstance(kind := member.get("MsgType"), str):
-            content = member.get("MsgContent")
-            fields = content if isinstance(content, dict) else {}
-            texts = [value if isinstance(value := fields.get(name), str) else "" for name in SEARCHED_MEMBERS]
-            found.append(_SearchableElem(kind, _SearchableContent(*texts)))
-    return found
+    return f"{signs} {folded(readable_text(members))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +100,6 @@ class SearchQuery:
 
 ElemTypes = type[AnyElem] | Sequence[type[AnyElem]]
 """One type of elem, or several."""
-
-
-def parse_query(text: str) -> tuple[str, ...]:
-    """Return the words of a user's query. Raises InvalidArgument if the query is too long or has no searchable word."""
-    if not isinstance(text, str):
-        raise InvalidArgument(f"the words of a search must be a string, not {type(text).__name__}")
-    if len(text) > QUERY_LIMIT:
-        raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters; this one has {len(text)}")
-    words = tuple(word for word in text.split() if has_words(word))
-    if not words:
-        raise InvalidArgument("the search has no words; give at least one letter, digit or character")
-    if len(words) > WORDS_LIMIT:
-        raise InvalidArgument(f"a search has at most {WORDS_LIMIT} words; this one has {len(words)}")
-    return words
 
 
 def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:

@@ -15,6 +15,8 @@ class WebFeature(enum.IntEnum):
     CONVERSATION_MARKS = 9
     CONVERSATION_GROUPS = 10
     GROUP_COUNTERS = 15
+    TRANSLATION = 38
+    VOICE_TO_TEXT = 39
     REACTIONS = 48
     FOLLOWS = 52
 

@@ -236,6 +236,12 @@ class Settings(BaseSettings):
     """Time limit of a callback before an event, during which the client that causes it waits."""
     webhook_required: bool = False
     """Refuse events, instead of accepting them, while the back end does not respond to the callback before them."""
+    translator: str = ""
+    """Async function that translates texts, as `module:function`; without one, translations are refused."""
+    transcriber: str = ""
+    """Async function that converts voice to text, as `module:function`; without one, conversions are refused."""
+    provider_timeout_s: float = Field(default=10.0, gt=0)
+    """Time limit of a translation, and of a conversion of voice to text."""
     push_url: str = ""
     """URL of the operator's back end that receives offline pushes."""
     push_token: str = Field(default="", repr=False)

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 import timim
 from tests.support.paths import MEDIA
-from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, UnknownElem, merge_messages
+from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, TimimError, UnknownElem, merge_messages
+from timim.protocol import long_mergers as stored
 from timim.protocol import messages as wire
 from timim.protocol.elems import decode_body, encode_body
 from timim.testing import EventRecorder, RunningServer, running_server
@@ -145,3 +146,22 @@ async def test_a_foreign_merger_is_kept_byte_for_byte_and_an_oversized_one_does_
     assert isinstance(over, MergerElem)
     with pytest.raises(timim.InvalidElem, match="100 layers"):
         await over.messages()
+
+
+async def test_a_merger_is_stored_under_a_key_that_only_its_readers_load(server: RunningServer) -> None:
+    async with server.client("a9") as alice, server.client("b9") as bob:
+        await alice.c2c("b9").send("one")
+        (message,) = await bob.c2c("a9").get_messages(5)
+        merged = msgspec.Raw(merge_messages([message], title="-").content)
+        link, other = alice.engine.connection.link(), bob.engine.connection.link()
+        saved = await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=merged), timeout_s=5)
+        query = stored.LoadMergerRequest(key=saved.key)
+        assert (await link.call(stored.LOAD_MERGER, query, timeout_s=5)).messages == merged
+        with pytest.raises(TimimError, match="may not read"):
+            await other.call(stored.LOAD_MERGER, query, timeout_s=5)
+        for bad, reason in ((b"[]", "empty"), (b"[1]", "MsgList"), (b"[%b]" % b",".join([b"{}"] * 301), "300")):
+            with pytest.raises(TimimError, match=reason):
+                await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=msgspec.Raw(bad)), timeout_s=5)
+        large = msgspec.Raw(b'[{"CloudCustomData":"%b"}]' % (b"x" * (512 * 1024)))
+        with pytest.raises(TimimError, match="merge fewer"):
+            await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=large), timeout_s=5)

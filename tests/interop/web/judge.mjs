@@ -80,6 +80,7 @@ const file = ({ path: name, type, size }) => {
 };
 const make = {
   file: (to) => chat.createFileMessage({ ...to, payload: file(to.payload) }),
+  audio: (to) => chat.createAudioMessage({ ...to, payload: { file: Object.assign(file(to.payload).file, { duration: 1000 }) } }),
   image: (to) => chat.createImageMessage({ ...to, payload: file(to.payload) }),
   text: (to) => chat.createTextMessage(to),
   custom: (to) => chat.createCustomMessage(to),

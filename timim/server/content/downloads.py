@@ -50,7 +50,9 @@ class Downloads:
         self._stopping = False
         self._marker = f'"{media_url}/'.encode()
         fields = rb'("(?:URL|Url|VideoUrl|ThumbUrl)"\s*:\s*")'
-        self._addresses = re.compile(fields + re.escape(media_url).encode() + rb'/([0-9a-f]{32})(?:\?[^"\\]*)?(?=")')
+        self._addresses = re.compile(
+            fields + re.escape(media_url).encode() + rb'/([0-9a-f]{32})(?:\?(format=[.a-z0-9-]{3,10}(?="))?[^"\\]*)?(?=")'
+        )
         self.url_s = url_s
 
     def url(self, uuid: str) -> str:
@@ -104,7 +106,12 @@ class Downloads:
         """Return a frame with the media URLs of its elems signed for a user whose client has no token."""
         if self._marker not in frame:
             return frame
-        return self._addresses.sub(lambda found: found[1] + self.signed_url(found[2].decode(), user).encode(), frame)
+
+        def signed(found: re.Match[bytes]) -> bytes:
+            url = found[1] + self.signed_url(found[2].decode(), user).encode()
+            return b"%b&%b" % (url, found[3]) if found[3] else url  # the web client reads the format of a sound from its URL
+
+        return self._addresses.sub(signed, frame)
 
     def signed_url(self, uuid: str, user: str) -> str:
         """Return a URL that gives access to content without a token, as long as this user may read the content."""

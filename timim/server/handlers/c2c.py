@@ -16,6 +16,7 @@ from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
+from .long_mergers import addressed_body
 from .read_receipts import mark_read
 from .registry import HandlerRegistry, RequestContext
 
@@ -41,6 +42,7 @@ def sender_of(context: RequestContext, named: str) -> str:
 @HANDLERS.serve(wire.SEND_C2C)
 async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
     """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
+    body.msg_body = await addressed_body(context, body.msg_body)
     outgoing = c2c_message(context, body)
     key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
     try:

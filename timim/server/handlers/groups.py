@@ -35,6 +35,7 @@ from .before import before_creating
 from .c2c import require_numbered, sender_of
 from .group_fields import CUSTOM_LIMIT, bad, checked_joining, checked_name, checked_text, fields_of, new_group
 from .group_state import publish
+from .long_mergers import addressed_body
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext
 
@@ -304,7 +305,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
         raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}, not {body.priority[:40]!r}", code=10004)
     outgoing = OutgoingMessage(
         sender=sender_of(context, body.from_account),
-        msg_body=body.msg_body,
+        msg_body=await addressed_body(context, body.msg_body),
         msg_seq=0,
         random=body.random,
         client_time=body.client_time,

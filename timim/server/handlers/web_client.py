@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid as uuids
 
 import msgspec
@@ -22,6 +23,9 @@ HANDLERS = HandlerRegistry()
 AT_ONCE = 100
 PICTURE = 1  # a value of `file_type`
 UPLOAD_LASTS_S = 3600
+_VOICE = re.compile(
+    r"\.(?:wav|pcm|ogg-opus|speex|silk|mp3|m4a|aac|amr)\Z"
+)  # without one of these in the URL, no conversion to text
 
 
 @HANDLERS.serve(wire.GET_FULL_PROFILES, paged=True)
@@ -66,7 +70,9 @@ async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.P
     media, uuid = context.services.downloads, uuids.uuid4().hex
     kind = "image" if body.file_type == PICTURE else "file"
     lasts_s = max(1, min(body.duration, UPLOAD_LASTS_S))
-    return wire.PreSignReply(upload_url=media.upload_url(uuid, context.user, kind, lasts_s), download_url=media.url(uuid))
+    voice = _VOICE.search(body.file_name)
+    url = media.url(uuid) + (f"?format={voice[0]}" if voice else "")
+    return wire.PreSignReply(upload_url=media.upload_url(uuid, context.user, kind, lasts_s), download_url=url)
 
 
 @HANDLERS.serve(wire.FETCH_CONFIG)

@@ -19,6 +19,7 @@ from .before import BeforeCallbacks
 from .callback_source import CallbackSource
 from .delivery import DeliveryFeed, DeliverySource
 from .offline_push import OfflinePushSender
+from .providers import Providers
 from .timeline_source import TimelineSource
 from .webhooks import Webhook
 
@@ -43,17 +44,20 @@ class Integrations:
         self._callback_feed: DeliveryFeed | None = None
         self._webhook_outage = OutageLog(log, "the back end of webhook_url")
         self._push_outage = OutageLog(log, "the back end of push_url")
+        self.providers = Providers(settings)
         self.outbox = CallbackOutbox(settings.callbacks - names.BEFORE, store, now=now)
         self.before = BeforeCallbacks(
             self._callbacks(settings.webhook_timeout_s), settings.callbacks, required=settings.webhook_required
         )
 
     async def open(self) -> None:
-        """Start the feeds that the settings name, and disable the other feeds in the store.
+        """Import the providers and start the feeds that the settings name, and disable the other feeds in the store.
 
         Raises:
+            InvalidArgument: A provider cannot be imported.
             StorageError: The store failed.
         """
+        await self.providers.open()
         settings, store, commands = self._settings, self._store, self.outbox.commands
         await store.delivery_cursors.disable("callback")  # the feed of an earlier version, which the outbox replaces
         if commands:

@@ -107,7 +107,7 @@ class HistoryReader:
         timeline = c2c_timeline(user, peer)
         first = max(first, await self._c2c_floor(user, timeline))
         page = _fitting(await self._store.timelines.messages_before(timeline, last, first, limit))
-        entries = [self._render(entry, group=False) for entry in page.entries]
+        entries = [self.render(entry, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
     def _rendered(self, page: TimelinePage, user: str, *, group: bool, floor: int, plain: bool) -> HistoryPage:
@@ -120,12 +120,13 @@ class HistoryReader:
             entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
             hidden = entry.kind == ACTION and (plain or (floor > 1 and target_of(entry) < floor))
             hidden = hidden or (group and is_hidden(entry, user))
-            entries.append(gone(entry.seq) if hidden else self._render(entry, group=group))
+            entries.append(gone(entry.seq) if hidden else self.render(entry, group=group))
             expected = entry.seq - 1
         entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
         return HistoryPage(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
 
-    def _render(self, entry: StoredEntry, *, group: bool) -> msgspec.Raw:
+    def render(self, entry: StoredEntry, *, group: bool) -> msgspec.Raw:
+        """Render a message as pages of history have it."""
         if self.is_expired(entry):
             return render_expired(entry.tail, seq=entry.seq, time=entry.time, group=group)
         return render_entry(entry.tail, seq=entry.seq, time=entry.time, group=group)

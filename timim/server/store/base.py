@@ -64,6 +64,7 @@ from .new_callbacks import NewCallback
 from .operation import SqlEngine
 from .receipts import ReceiptStore
 from .revocations import RevocationStore
+from .search import SearchStore
 from .statistics import DayStatistics, StatisticsStore, Totals
 from .timelines import TimelineStore, TooOld
 from .version_checks import VersionCheck, VersionedKind
@@ -139,6 +140,7 @@ class Store:
         self.follows = FollowStore(engine)
         self.labels = LabelStore(engine)
         self.do_not_disturb = DoNotDisturbStore(engine)
+        self.search = SearchStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
         self.callbacks = CallbackStore(engine)
         self.statistics = StatisticsStore(engine)

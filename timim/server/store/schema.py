@@ -160,9 +160,16 @@ CREATE TABLE quiet_times(user_id TEXT PRIMARY KEY, begin_time INTEGER NOT NULL, 
   daily INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# The words of the entries up to `last` of a timeline, by the rules of folding `rules`. A search makes the index.
+_SCHEMA_15 = """
+CREATE TABLE search_words(timeline INTEGER NOT NULL, word TEXT NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(timeline, word, seq)) WITHOUT ROWID;
+CREATE TABLE search_indexes(timeline INTEGER PRIMARY KEY, last INTEGER NOT NULL, rules TEXT NOT NULL);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
-STEPS += (_SCHEMA_13, _SCHEMA_14)
+STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15)
 VERSION = len(STEPS)
 
 

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["RULES", "Place", "alternatives", "find_words", "folded", "has_words"]
+__all__ = ["RULES", "Place", "alternatives", "find_words", "folded", "has_words", "tokens"]
 
 RULES: Final = f"1/{unicodedata.unidata_version}"  # raise the first number with every change of the folding
 _BARRIER = "\ue000"  # between the words of a text and its joined words, so that no phrase reaches across
@@ -40,6 +40,7 @@ _FOLLOWING: Final = re.compile("[\ufe00-\ufe0f\u20e3\uff9e\uff9f]")  # marks tha
 _RAISED: Final = re.compile("[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")  # digits that may belong to the word: m², H₂O
 _CAMEL: Final = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HAS_CAMEL: Final = re.compile("[a-z][A-Z]|[A-Z][A-Z][a-z]")
+_TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]")
 _CACHED = 20_000  # characters; a program meets a few thousand
 
 
@@ -96,6 +97,11 @@ def alternatives(word: str) -> tuple[str, ...]:
     """Return the phrases of which a text must have one to match a word of a query."""
     split, joined = _fold(word)
     return (split, joined) if joined else (split,)
+
+
+def tokens(folded_text: str) -> list[str]:
+    """Return the words of a folded text, for an index that does not separate them itself."""
+    return [part for part in _TOKEN.findall(folded_text.lower()) if has_words(part)]
 
 
 def has_words(text: str) -> bool:
@@ -195,7 +201,7 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str] | None:
     for word in words:
         begins = word.endswith("*") and word.strip("*") != ""
         for phrase in alternatives(word.rstrip("*") if begins else word):
-            parts = [part for part in re.findall(r"[^\W_]+|[^\w\s]", phrase.lower()) if has_words(part)]
+            parts = tokens(phrase)
             if parts:
                 end = "" if begins else r"(?![^\W_])"
                 patterns.add(r"(?<![^\W_])" + r"[\W_]*".join(map(re.escape, parts)) + end)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.support.paths import DOCS
 from timim import InvalidArgument, TextElem
 from timim.local_store import fulltext, schema
-from timim.local_store.folding import find_words, folded
 from timim.protocol.elems import encode_body
+from timim.util.folding import find_words, folded
 
 ROW = re.compile(r"^\| (\d+) \| `(.+?)` \| `(.+?)` \| (yes|no) \|$", re.MULTILINE)
 PAGE = (DOCS / "reference" / "search.md").read_text()
