@@ -111,6 +111,7 @@ from .events import (
     RelationChanged,
     SettingRefused,
     SignatureExpiring,
+    StatusChanged,
     StoreReplaced,
     TypingChanged,
 )
@@ -122,7 +123,7 @@ from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, Jo
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .notebook.renderer import HtmlRenderer
-from .profiles import AllowType, OwnProfile, Profile, Profiles
+from .profiles import AllowType, OwnProfile, Profile, Profiles, Statuses, UserStatus
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
@@ -273,6 +274,8 @@ __all__ = [
     "SignatureExpiring",
     "Snippet",
     "SoundElem",
+    "StatusChanged",
+    "Statuses",
     "StorageError",
     "StoreCorrupted",
     "StoreInUse",
@@ -289,6 +292,7 @@ __all__ = [
     "UnknownMessage",
     "UnknownUser",
     "UploadFailed",
+    "UserStatus",
     "VideoElem",
     "WrongStore",
     "merge_messages",

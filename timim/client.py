@@ -24,7 +24,7 @@ from .groups.groups import Groups
 from .ids import ConversationType, MsgIdText, UniqueId, UserId
 from .local_store.fulltext import ElemTypes
 from .message import Message
-from .profiles import OwnProfile, Profiles
+from .profiles import OwnProfile, Profiles, Statuses
 from .results.search import SearchCursor, SearchResult
 from .transport.account import Account, account_from_environment, account_from_folder
 from .transport.network import ProxySetting, checked_network
@@ -97,9 +97,8 @@ class Client(ClientHandlers):
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = user_id
-        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency} | {
-            "max_attempts": max_attempts
-        }
+        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency}
+        limits["max_attempts"] = max_attempts
         for name, limit in limits.items():
             if limit <= 0:
                 raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
@@ -131,6 +130,7 @@ class Client(ClientHandlers):
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)
+        self.statuses: Statuses = Statuses(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 

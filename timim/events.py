@@ -42,6 +42,7 @@ __all__ = [
     "RelationChanged",
     "SettingRefused",
     "SignatureExpiring",
+    "StatusChanged",
     "StoreReplaced",
     "TypingChanged",
     "events_from_message",
@@ -284,6 +285,18 @@ class FollowsChanged(ClientEvent):
     user_id: str
     list: FollowList
     added: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged(ClientEvent):
+    """Status of a user that has changed while this client was online: see `client.statuses`.
+
+    The user is one whom this account subscribed to, or this account itself, whose text another device has set.
+    """
+
+    user_id: str
+    online: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def instances() -> dict[str, object]:
         "Groups": ann.groups,
         "Friends": ann.friends,
         "Follows": ann.follows,
+        "Statuses": ann.statuses,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
         "DeadLetters": ann.dead_letters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -30,7 +31,15 @@ from timim.server.store.base import (
     c2c_timeline,
     group_timeline,
 )
-from timim.server.store.mutations import DissolveGroup, InsertGroup, InsertMembers, SetBlocked, SetMember
+from timim.server.store.mutations import (
+    DeleteAccount,
+    DissolveGroup,
+    InsertGroup,
+    InsertMembers,
+    SetAccount,
+    SetBlocked,
+    SetMember,
+)
 
 LINE = c2c_timeline("bob", "alice")
 Open = Callable[[], Awaitable[Store]]
@@ -424,3 +433,12 @@ class StoreContract:
         assert await store.follows.remove("alice", "user3") == (False, True)
         assert await store.follows.remove("alice", "user3") is None
         assert await store.follows.ties("alice", ["user3", "user4", "bob"]) == [(False, True), (True, False), (False, False)]
+
+    async def test_a_status_and_watched_users_are_kept_until_the_account_is_deleted(self, opens: Open) -> None:
+        store = await opens()
+        known = dataclasses.replace(await store.accounts.ensure("alice"), status="在开会", watched=("bob", "Zoë"), version=2)
+        await store.apply([SetAccount(known)], [])
+        assert await store.accounts.get("alice") == known
+        await store.apply([DeleteAccount(known)], [])
+        again = await store.accounts.ensure("alice")
+        assert (again.status, again.watched, again.renewed) == ("", (), True)

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import msgspec
 
 from ..errors import KickedOffline, ProtocolError, TimimError
-from ..events import ClientEvent, FollowsChanged, GroupCountersChanged, GroupPinChanged
+from ..events import ClientEvent, FollowsChanged, GroupCountersChanged, GroupPinChanged, StatusChanged
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
@@ -27,6 +27,7 @@ from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
 from ..protocol.group_state import GroupStateNotice
 from ..protocol.notices import entry_from_push
+from ..protocol.statuses import Presence, StatusItem, decode_text
 from ..transport.connection import Connection
 from ..util.shown_text import shown_text
 from .config import ClientConfig
@@ -35,7 +36,14 @@ from .dispatcher import Dispatcher
 from .inbox import Inbox
 
 log = logging.getLogger(__name__)
-Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice | GroupStateNotice | FollowNotice
+Notice = (
+    session.ReadNotice
+    | session.ReceiptNotice
+    | session.ConversationSettingsNotice
+    | GroupStateNotice
+    | FollowNotice
+    | StatusItem
+)
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
 NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are dropped, and a sync fetches their content
@@ -94,6 +102,8 @@ class PushRouter:
                 self._add(GroupStateNotice, event.group_states)
             case session.EVENT_FOLLOW:
                 self._add(FollowNotice, event.follows)
+            case session.EVENT_STATUS:
+                self._add(StatusItem, event.statuses)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -130,6 +140,9 @@ class PushRouter:
                 if notice.list in _FOLLOW_LISTS:
                     changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
                     self._dispatcher.deliver_event(changed)
+            case StatusItem():
+                online = notice.presence == Presence.ONLINE
+                self._dispatcher.deliver_event(StatusChanged(notice.user, online, decode_text(notice.encoded)))
 
     def _add(self, kind: type[Notice], raws: list[msgspec.Raw]) -> None:
         self._notices.extend(decode(kind, raw) for raw in raws)

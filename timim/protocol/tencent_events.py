@@ -16,6 +16,7 @@ from .follows import FollowNotice
 from .group_state import Counter
 from .notices import FriendApplicationItem
 from .reactions import SHOWN_USERS, summary_of
+from .statuses import StatusItem
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
@@ -176,6 +177,11 @@ def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.R
         "FollowDiffList": [{"IsAdd": notice.added, "FollowType": notice.list}],
     }
     return _raw({"Event": session.EVENT_FOLLOW, "FollowChangeList": [change]})
+
+
+def status_event(item: StatusItem) -> msgspec.Raw:
+    """Return the event that the status of a user has changed: of this account, or of one that it watches."""
+    return _raw({"Event": session.EVENT_STATUS, "UserStatusList": [item]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:

@@ -23,6 +23,7 @@ from . import (
     rest_imports,
     rest_messages,
     rest_reading,
+    statuses,
     system,
     web_client,
 )
@@ -53,6 +54,7 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     rest_imports.HANDLERS,
     rest_messages.HANDLERS,
     rest_reading.HANDLERS,
+    statuses.HANDLERS,
     system.HANDLERS,
     web_client.HANDLERS,
 )

@@ -34,6 +34,7 @@ from ..metrics import Metrics
 from ..sessions.fanout import Fanout
 from ..sessions.revocations import Revocations
 from ..sessions.session import Session
+from ..sessions.status_watch import StatusWatch
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
 from ..social.cached_reads import CachedReads
@@ -70,6 +71,7 @@ class Services:
     bus: Bus
     fanout: Fanout
     revocations: Revocations
+    statuses: StatusWatch
     uploads: Uploads
     downloads: Downloads
     now: Callable[[], float]

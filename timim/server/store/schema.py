@@ -149,9 +149,16 @@ CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGE
 CREATE INDEX follows_followed ON follows(followed, follower);
 """
 
+# `status` is a text that the user shows to others, `watched` a JSON list of the users whose status this one watches.
+_SCHEMA_15 = """
+ALTER TABLE accounts ADD COLUMN status TEXT NOT NULL DEFAULT '';
+ALTER TABLE accounts ADD COLUMN watched TEXT NOT NULL DEFAULT '[]';
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
 STEPS += (_SCHEMA_13,)
+STEPS += (_SCHEMA_15,)
 VERSION = len(STEPS)
 
 
