@@ -92,6 +92,7 @@ from .events import (
     ConnectionRestored,
     ConversationChanged,
     ConversationSyncFailed,
+    ExtensionsChanged,
     FollowsChanged,
     GroupChanged,
     GroupCountersChanged,
@@ -122,6 +123,7 @@ from .groups.state import GroupCounters, GroupPins, PinnedMessage
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
+from .message_parts.extensions import MessageExtension, MessageExtensions
 from .notebook.renderer import HtmlRenderer
 from .profiles import AllowType, OwnProfile, Profile, Profiles, Statuses, UserStatus
 from .progress import ProgressBar
@@ -169,6 +171,7 @@ __all__ = [
     "ElemLimitError",
     "EmptyFile",
     "EventStream",
+    "ExtensionsChanged",
     "F",
     "FaceElem",
     "FileElem",
@@ -226,6 +229,8 @@ __all__ = [
     "Message",
     "MessageDeadLettered",
     "MessageEdited",
+    "MessageExtension",
+    "MessageExtensions",
     "MessageFailed",
     "MessageRecalled",
     "MessageStatus",

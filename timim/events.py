@@ -23,6 +23,7 @@ __all__ = [
     "ConnectionRestored",
     "ConversationChanged",
     "ConversationSyncFailed",
+    "ExtensionsChanged",
     "FollowsChanged",
     "GroupChanged",
     "GroupCountersChanged",
@@ -261,6 +262,21 @@ class ReactionsChanged(ClientEvent):
     user: str
     reaction: str
     removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionsChanged(ClientEvent):
+    """Change of extensions of message `seq` by `user`, while this client was online: see `message.extensions`.
+
+    `values` has the new values and `deleted` the deleted keys; `cleared` is True if all of them were deleted.
+    """
+
+    conversation: ConversationKey
+    seq: int
+    user: str
+    values: Mapping[str, str]
+    deleted: tuple[str, ...]
+    cleared: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,14 @@ from types import MappingProxyType
 import msgspec
 
 from ..errors import KickedOffline, ProtocolError, TimimError
-from ..events import ClientEvent, FollowsChanged, GroupCountersChanged, GroupPinChanged, StatusChanged
+from ..events import ClientEvent, ExtensionsChanged, FollowsChanged, GroupCountersChanged, GroupPinChanged, StatusChanged
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
 from ..protocol.group_state import GroupStateNotice
+from ..protocol.message_extensions import ExtensionChange, ExtensionsNotice
 from ..protocol.notices import entry_from_push
 from ..protocol.statuses import Presence, StatusItem, decode_text
 from ..transport.connection import Connection
@@ -43,6 +44,7 @@ Notice = (
     | GroupStateNotice
     | FollowNotice
     | StatusItem
+    | ExtensionsNotice
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
@@ -104,6 +106,8 @@ class PushRouter:
                 self._add(FollowNotice, event.follows)
             case session.EVENT_STATUS:
                 self._add(StatusItem, event.statuses)
+            case session.EVENT_EXTENSIONS:
+                self._add(ExtensionsNotice, event.extensions)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -140,6 +144,8 @@ class PushRouter:
                 if notice.list in _FOLLOW_LISTS:
                     changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
                     self._dispatcher.deliver_event(changed)
+            case ExtensionsNotice():
+                self._dispatcher.deliver_event(event_of_extensions(notice))
             case StatusItem():
                 online = notice.presence == Presence.ONLINE
                 self._dispatcher.deliver_event(StatusChanged(notice.user, online, decode_text(notice.encoded)))
@@ -156,6 +162,20 @@ def events_of_group_state(notice: GroupStateNotice) -> Iterator[ClientEvent]:
         yield GroupCountersChanged(notice.group_id, MappingProxyType(counters), notice.user)
     if seq := notice.pinned or notice.unpinned:
         yield GroupPinChanged(notice.group_id, seq, notice.pinned > 0, notice.user)
+
+
+def event_of_extensions(notice: ExtensionsNotice) -> ExtensionsChanged:
+    """Return the event of changed extensions of a message."""
+    kind = ConversationType.GROUP if notice.group_id else ConversationType.C2C
+    values = {item.key: item.value for item in notice.items if item.value}
+    return ExtensionsChanged(
+        ConversationKey(kind, notice.group_id or notice.peer),
+        notice.seq,
+        notice.user,
+        MappingProxyType(values),
+        tuple(item.key for item in notice.items if not item.value),
+        notice.kind == ExtensionChange.CLEAR,
+    )
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:

@@ -77,6 +77,7 @@ EVENT_RECEIPT = 10003
 EVENT_CONVERSATION_SETTINGS = 10004
 EVENT_GROUP_STATE = 10006  # see group_state.py
 EVENT_FOLLOW = 10007  # see follows.py
+EVENT_EXTENSIONS = 10009  # see message_extensions.py
 EVENT_STATUS = 10008  # see statuses.py
 EVENT_FOREIGN = 10005  # between nodes only: an event for clients other than timim's
 SUB_KICKED = 96
@@ -103,6 +104,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     settings: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
     group_states: list[msgspec.Raw] = msgspec.field(name="TimelineGroupStates", default_factory=list)
     follows: list[msgspec.Raw] = msgspec.field(name="TimelineFollows", default_factory=list)
+    extensions: list[msgspec.Raw] = msgspec.field(name="TimelineExtensions", default_factory=list)
     statuses: list[msgspec.Raw] = msgspec.field(name="TimelineStatuses", default_factory=list)
     notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)  # see tencent_events.py
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
@@ -125,6 +127,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
             EVENT_GROUP_STATE: self.group_states,
             EVENT_FOLLOW: self.follows,
             EVENT_STATUS: self.statuses,
+            EVENT_EXTENSIONS: self.extensions,
         }
         return others.get(self.event, self.profiles)
 

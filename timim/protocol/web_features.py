@@ -13,6 +13,7 @@ class WebFeature(enum.IntEnum):
     """Features by the place of their bit in `PurchaseBits`; the last character of this text is bit 0."""
 
     USER_STATUS = 7
+    MESSAGE_EXTENSIONS = 13
     GROUP_COUNTERS = 15
     REACTIONS = 48
     FOLLOWS = 52

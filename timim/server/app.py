@@ -45,6 +45,7 @@ from .handlers.registry import Services
 from .integrations.service import Integrations
 from .messaging.actions import ActionLimits, ActionPoster
 from .messaging.admission import Admission, MessageRules
+from .messaging.extensions import ExtensionPoster
 from .messaging.history import HistoryReader
 from .messaging.importer import MessageImporter
 from .messaging.posting import MessagePoster
@@ -290,6 +291,7 @@ class Server:
             history=HistoryReader(store, entities, now=now),
             changesets=ChangesetApplier(bus, entities, integrations.outbox, now=now, members_limit=settings.group_members),
             actions=ActionPoster(store, bus, entities, rules, integrations.outbox, now=now, limits=limits),
+            extensions=ExtensionPoster(store, bus, entities, rules),
             integrations=integrations,
             bus=bus,
             fanout=self._fanout,

@@ -164,7 +164,6 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
             (group.id, {"receivers": ["b3"], "receipt": 1}, "NeedReadReceipt"),
             (room.id, {"receivers": ["a3"]}, "AVChatRoom"),
             (group.id, {"topic_id": "t"}, "TopicId"),
-            (group.id, {"extensible": 1}, "SupportMessageExtension"),
             (group.id, {"control": ["NoSuch"]}, "NoSuch"),
             (group.id, {"without_callbacks": ["ForbidBeforeSendMsgCallback"]}, "ForbidCallbackControl"),
         ):
@@ -172,9 +171,8 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
                 await post_group(alice, where, **fields)
             assert refused.value.code == 10004
         for fields, words in (
-            ({"sync_other_machine": 2}, "SyncOtherMachine"),
+            (dict[str, object](sync_other_machine=2), "SyncOtherMachine"),
             ({"receipt": 1}, "IsNeedReadReceipt"),
-            ({"extensible": 1}, "SupportMessageExtension"),
             ({"msg_life_time": -1}, "MsgLifeTime"),
             ({"control": ["NoSuch"]}, "NoSuch"),
             ({"without_callbacks": ["ForbidAfterSendMsgCallback"]}, "ForbidCallbackControl"),

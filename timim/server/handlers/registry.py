@@ -27,6 +27,7 @@ from ..content.downloads import Downloads
 from ..content.uploads import Uploads
 from ..integrations.service import Integrations
 from ..messaging.actions import ActionPoster
+from ..messaging.extensions import ExtensionPoster
 from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
 from ..messaging.importer import MessageImporter
 from ..messaging.posting import MessagePoster
@@ -67,6 +68,7 @@ class Services:
     history: HistoryReader
     changesets: ChangesetApplier
     actions: ActionPoster
+    extensions: ExtensionPoster
     integrations: Integrations
     bus: Bus
     fanout: Fanout

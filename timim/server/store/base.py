@@ -57,6 +57,7 @@ from .groups import GroupStore
 from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
+from .message_extensions import MessageExtensionStore
 from .mutations import Change, StaleRead
 from .new_callbacks import NewCallback
 from .operation import SqlEngine
@@ -127,6 +128,7 @@ class Store:
         self.locks = locks
         self.timelines = timelines or TimelineStore(engine)
         self.message_actions = MessageActionStore(engine)
+        self.message_extensions = MessageExtensionStore(engine)
         self.conversations = ConversationStore(engine)
         self.receipts = ReceiptStore(engine)
         self.accounts = AccountStore(engine)

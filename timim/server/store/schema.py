@@ -149,10 +149,13 @@ CREATE TABLE follows(follower TEXT NOT NULL, followed TEXT NOT NULL, time INTEGE
 CREATE INDEX follows_followed ON follows(followed, follower);
 """
 
+# A row of `message_extensions` is a key of a message: see message_extensions.py.
 # `status` is a text that the user shows to others, `watched` a JSON list of the users whose status this one watches.
 _SCHEMA_15 = """
 ALTER TABLE accounts ADD COLUMN status TEXT NOT NULL DEFAULT '';
 ALTER TABLE accounts ADD COLUMN watched TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE message_extensions(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  version INTEGER NOT NULL, PRIMARY KEY(timeline, seq, key)) WITHOUT ROWID;
 """
 
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
