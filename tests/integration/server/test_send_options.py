@@ -170,13 +170,14 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
             with pytest.raises(timim.InvalidArgument, match=words) as refused:
                 await post_group(alice, where, **fields)
             assert refused.value.code == 10004
-        for fields, words in (
-            (dict[str, object](sync_other_machine=2), "SyncOtherMachine"),
+        refused_c2c: list[tuple[dict[str, Any], str]] = [
+            ({"sync_other_machine": 2}, "SyncOtherMachine"),
             ({"receipt": 1}, "IsNeedReadReceipt"),
             ({"msg_life_time": -1}, "MsgLifeTime"),
             ({"control": ["NoSuch"]}, "NoSuch"),
             ({"without_callbacks": ["ForbidAfterSendMsgCallback"]}, "ForbidCallbackControl"),
-        ):
+        ]
+        for fields, words in refused_c2c:
             with pytest.raises(timim.InvalidArgument, match=words) as refused:
                 await post_c2c(alice, "b3", **fields)
             assert refused.value.code == 90001
