@@ -66,7 +66,7 @@ class TimimSession(Session):
 class TimimDriver(Driver):
     """timim with its default local store on disk."""
 
-    durability = "server: WAL, FULL; client: WAL, FULL"
+    durability = "server: WAL, FULL; client: WAL, FULL, but NORMAL for messages on their way"
     client_on_disk = True
     name = "timim"
 

@@ -111,9 +111,8 @@ class Conversation(ConversationHistory):
         """Send text, elems or one Message, and return the message when the server has stored and numbered it.
 
         The message is stored locally before its first byte is sent. Without a connection, the message waits in order and
-        is sent after the next login, also by a later process. Cancelling does not stop the sending: the message is still sent
-        once. Exception: cancelling while content given as bytes is being written to disk withdraws the message. Tencent IM
-        SDK guide, 消息发送.
+        is sent after the next login, also by a later process. Cancelling does not stop the sending; while content given as
+        bytes is being written to disk, it withdraws the message. Tencent IM SDK guide, 消息发送.
 
         Args:
             parts: Strings, elems, or one Message that was not sent before.
@@ -187,6 +186,7 @@ class Conversation(ConversationHistory):
             async with asyncio.timeout(timeout):
                 return await sending
         except TimeoutError as exc:
+            await self._engine.store.sync()  # a power cut must not undo what the next line says
             raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:

@@ -134,6 +134,16 @@ class LocalStore:
         """Release the file after its event loop has ended, which closed the connections."""
         self._file.abandon()
 
+    async def sync(self) -> None:
+        """Sync all writes to the disk, so that a power cut does not undo them.
+
+        All but messages that leave this device at once are synced when their call returns. Cancelling does not stop the sync.
+
+        Raises:
+            StorageError: The disk failed.
+        """
+        await self._file.sync()
+
     def flush(self) -> None:
         """Write deferred changes now instead of with the next read or write."""
         self._file.flush()

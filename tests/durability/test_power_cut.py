@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import pytest
 
 from tests.support import fault_vfs
 from tests.support.fault_vfs import Connection, Disk
+from tests.support.waiting import eventually
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import schema, types
 from timim.local_store.conversations import ConversationTable
 from timim.local_store.file import StoreFile
 from timim.local_store.messages import MessageTable
+from timim.message import Message, MessageStatus
 from timim.protocol.coverage import Coverage, Interval
 from timim.server.settings import Settings
 from timim.server.store import sqlite as server_store
 from timim.server.store.base import MsgKey, NewEntry, Store
 from timim.server.store.locks import LocalLocks
+from timim.sqlite.batching_queue import resolve
 from timim.sqlite.connection import TaskConnection
 from timim.sqlite.database import Database, Schema
 from timim.storage import LocalStore
@@ -115,6 +119,58 @@ class ClientsStore:
         return {m.seq: int(m.msg_id[2:]) for m in held}
 
 
+class SyncedSends:
+    """The client's store with messages that leave the device at once: their rows are committed without a sync.
+
+    A number counts as stored after `sync()`, as a caller knows of a message that is kept for later.
+    """
+
+    def __init__(self, disk: Disk, *, synchronous: str) -> None:
+        self._file = FileOnDisk(disk, synchronous=synchronous)
+        self._messages = MessageTable(self._file, types.PlainBinder())
+
+    async def open(self) -> None:
+        await self._file.open()
+
+    async def close(self) -> None:
+        await self._file.close()
+
+    async def put(self, number: int) -> int:
+        local_id = await self.add(number)
+        await self._file.sync()
+        return local_id
+
+    async def add(self, number: int) -> int:
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._messages.add_outgoing(types.Outgoing(message_of(number), b"[]", True, 1), partial(resolve, stored))
+        return await stored
+
+    async def numbers(self) -> dict[int, int]:
+        return {m.local_id: int(m.msg_id[2:]) for m in await self._messages.page(KEY, 1 << 30)}
+
+
+class AckedSends(SyncedSends):
+    """The same store. A number counts as stored when its ack is."""
+
+    async def put(self, number: int) -> int:
+        local_id = await self.add(number)
+        ack = types.Ack(KEY, local_id, f"1-{number}", number, 1, None)
+        settled: asyncio.Future[types.AckResult] = asyncio.get_running_loop().create_future()
+        self._messages.settle(ack, partial(resolve, settled))
+        self._file.flush()
+        await settled
+        return local_id
+
+
+AnyStore: TypeAlias = ServersStore | ClientsStore | SyncedSends
+
+
+def message_of(number: int) -> Message:
+    message = Message("x")
+    message._key, message._msg_id, message._sender, message._status = KEY, f"1-{number}", "alice", MessageStatus.SENDING
+    return message
+
+
 @dataclass
 class Cuts:
     """The acked rows, and the losses found after power cuts."""
@@ -130,9 +186,7 @@ def _blank_databases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("timim.server.store.sqlite.copy_blank", fault_vfs.copy_blank)
 
 
-async def cut_again_and_again(
-    kind: type[ServersStore | ClientsStore], cuts: int, *, seed: int, synchronous: str = "FULL"
-) -> Cuts:
+async def cut_again_and_again(kind: type[AnyStore], cuts: int, *, seed: int, synchronous: str = "FULL") -> Cuts:
     """Write under load, cut the power at a random write or sync, reopen the store, and check all acked rows. Repeat this."""
     rng = random.Random(seed)
     result = Cuts()
@@ -190,6 +244,55 @@ async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | Cli
         acked += len(result.acked)
     assert acked >= 8000
     print(f"200 power cuts, {acked} acked rows, 0 lost")
+
+
+@pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
+@pytest.mark.parametrize("kind", [SyncedSends, AckedSends])
+@pytest.mark.requirement("R1")
+async def test_no_message_is_lost_that_was_acked_or_reported_as_kept(kind: type[SyncedSends], seed: int) -> None:
+    result = await cut_again_and_again(kind, 50, seed=seed)
+    assert (result.lost, result.damaged) == (0, 0)
+    assert len(result.acked) >= 500
+
+
+@pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
+@pytest.mark.parametrize("kind", [SyncedSends, AckedSends])
+@pytest.mark.requirement("R1")
+async def test_a_store_that_does_not_sync_its_messages_is_detected(
+    kind: type[SyncedSends], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def syncs_nothing(self: Database) -> None:
+        pass
+
+    def defers_without_sync(self: StoreFile, operation: Any, item: Any, on_done: Any) -> None:
+        self._database.add(operation, item, on_done, defer=True, synced=False)
+
+    monkeypatch.setattr(Database, "sync", syncs_nothing)
+    monkeypatch.setattr(StoreFile, "defer", defers_without_sync)
+    result = await cut_again_and_again(kind, 60, seed=seed)
+    assert result.lost
+
+
+@pytest.mark.requirement("R1")
+async def test_only_a_message_that_leaves_at_once_is_committed_without_a_sync() -> None:
+    disk = Disk(random.Random(1))
+    store = SyncedSends(disk, synchronous="FULL")
+    await store.open()
+    syncs = disk.syncs
+    await store.add(1)
+    assert disk.syncs == syncs
+    await store._file.sync()
+    assert disk.syncs == syncs + 1
+    await store._file.sync()  # nothing is left to sync
+    assert disk.syncs == syncs + 1
+    waits = types.Outgoing(message_of(2), b"[]", False, 1)
+    stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    store._messages.add_outgoing(waits, partial(resolve, stored))
+    await stored
+    assert disk.syncs == syncs + 2
+    await store.add(3)
+    await eventually(lambda: disk.syncs == syncs + 3)  # after SYNC_S
+    await store.close()
 
 
 @pytest.mark.soak

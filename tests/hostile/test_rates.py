@@ -118,7 +118,7 @@ async def check_shares(server: RunningServer) -> None:
         for _ in range(5):
             await quiet.send("bob")
             replies = flood.send_at_once("sink", 400, size=500)
-            await asyncio.sleep(0)  # the flood is written first
+            await asyncio.wait(replies, return_when=asyncio.FIRST_COMPLETED)  # the server has begun with the flood
             await quiet.send("bob")
             before.append(sum(reply.done() for reply in replies))
             await asyncio.gather(*replies)

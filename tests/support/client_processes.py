@@ -178,11 +178,11 @@ def rename_resends() -> None:
     """Install a mutant that gives a resent message another msg_id."""
     start = Outbox._start
 
-    def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
+    def renames(self: Outbox, key: Any, item: Any, link: Any) -> bool:
         if item.message.msg_id in _named:
             item.message._msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
         _named.add(item.message.msg_id)
-        return start(self, key, queue, item, link)
+        return start(self, key, item, link)
 
     Outbox._start = renames  # type: ignore[method-assign]
 

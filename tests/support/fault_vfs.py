@@ -149,6 +149,10 @@ class Connection:
     def in_transaction(self) -> bool:
         return self._apsw.in_transaction
 
+    @property
+    def total_changes(self) -> int:
+        return self._apsw.total_changes()
+
     def execute(self, sql: str, values: Sequence[Any] = ()) -> _Cursor:
         with _Translated():
             return _Cursor(self._apsw, self._apsw.execute(sql, tuple(values)))

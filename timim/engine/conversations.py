@@ -237,9 +237,9 @@ class ConversationIndex:
             state.recent.on_acked(message)
             if message.seq <= state.peer_read_seq:  # the peer's receipt came before the ack
                 mark_read_by_peer(state.peer_read_seq)(message)
-            last = LastPosition(message.timestamp, message.local_id)
-            if state.key in self._listed_keys and last > (state.active_at, state.last_id):
-                self._place(state, last)
+            last = message.timestamp, message.local_id
+            if last > (state.active_at, state.last_id) and state.key in self._listed_keys:
+                self._place(state, LastPosition(*last))
 
     def on_settled(self, key: ConversationKey, result: AckResult) -> None:
         """Apply the last of the acks that one transaction has stored for a conversation."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..errors import ConnectionFailed, NoPermission, TimimError, UnknownGroup
@@ -70,14 +71,16 @@ class Inbox:
         """Note the seq of a message that this device sent, so that a later push does not fetch the message."""
         self._ingest.add_ack(key, seq)
 
-    def on_own_entry(self, key: ConversationKey, seq: int, *, delivered_seq: int = 0) -> None:
-        """Queue the seq of a message or action that this device sent and has stored.
+    def on_own_entries(self, key: ConversationKey, seqs: Iterable[int], *, delivered_seq: int = 0) -> None:
+        """Queue the seqs of messages or actions that this device sent and has stored.
 
         `delivered_seq` is the seq up to which the store has all entries.
         """
         self._ingest.raise_delivered_seq(key, delivered_seq)
-        if seq > self._ingest.delivered_seqs.get(key, 0):
-            self._queue.push_own(key, seq)
+        delivered_seq = self._ingest.delivered_seqs.get(key, 0)
+        for seq in seqs:
+            if seq > delivered_seq:
+                self._queue.push_own(key, seq)
 
     async def last_seq(self, key: ConversationKey) -> int | None:
         """Return the highest existing seq if this connection received it, None otherwise.

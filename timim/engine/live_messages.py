@@ -110,7 +110,7 @@ class LiveMessages:
             self.forget(message)
             message._local_id = local_id
             self.add(message)
-        else:
+        elif self._twins or self._reads:
             self.changed(message)
 
     def changed(self, message: Message) -> None:

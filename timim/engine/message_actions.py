@@ -200,7 +200,7 @@ class MessageActions:
             batch = IngestBatch(key, covered=covered, last_seq=last_seq, actions=actions, user_id=self._user_id)
             for result in await self._store.messages.ingest([batch]):
                 self._conversations.apply(result)  # without events: this device acted itself
-            self._inbox.on_own_entry(key, entry.timeline_seq)
+            self._inbox.on_own_entries(key, [entry.timeline_seq])
         now = await self._store.messages.get(key, message.seq)
         if now is not None:
             message.update_from(now)  # unless they are one object, because its row was deleted and fetched again

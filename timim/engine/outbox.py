@@ -236,6 +236,7 @@ class Outbox:
             await self._settling.finish()
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
+        await self._settling.sync()
         for queue in self._queues.values():
             queue.end_waits(logged_out())
         self._queues.clear()
@@ -288,17 +289,17 @@ class Outbox:
                 if i < last_out:
                     break  # timed out while later messages are in flight: wait for these to preserve the order
                 try:
-                    if not (item.body and item.noted) and not await self._prepare(key, item):
+                    if not (item.body and item.noted) and not await self._prepare(key, queue, item):
                         break
-                    if not self._start(key, queue, item, link):
+                    if not self._start(key, item, link):
                         break
                 except Exception as exc:  # noqa: BLE001  the message fails, or is sent again
                     if not await self._on_start_failed(key, queue, item, exc):
                         break
             await queue.wait()
 
-    async def _prepare(self, key: ConversationKey, item: PendingMessage) -> bool:
-        """Upload the content of a message, and note on disk that it may leave this device; return False if it is withdrawn."""
+    async def _prepare(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage) -> bool:
+        """Upload a message's content, and note on disk that it may leave; return False if it has to wait or is withdrawn."""
         message = item.message
         try:
             if not item.body:
@@ -315,17 +316,17 @@ class Outbox:
             if not item.held:
                 raise
             return False  # the user deletes the message
+        if self._window.is_paused:  # since a moment ago
+            self._window.starve(queue)
+            return False
         return True
 
-    def _start(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, link: Link) -> bool:
-        """Queue the request of a message; return False if it has to wait or is withdrawn."""
+    def _start(self, key: ConversationKey, item: PendingMessage, link: Link) -> bool:
+        """Queue the request of a message; return False if it is withdrawn."""
         message = item.message
         check_size(self._connection.server_info, message, item.body, item.push)
         item.begun = item.begun or not item.held
         if not item.begun:
-            return False
-        if self._window.is_paused:  # since a moment ago
-            self._window.starve(queue)
             return False
         asks = item.condemned is not None
         request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)

@@ -43,22 +43,20 @@ class RecentMessages:
 
     def add(self, message: Message) -> None:
         """Add a message that has a row, unless the row is already present."""
-        messages = self._in_order()
+        messages, seq, local_id = self._messages, message.seq, message.local_id
         if message.is_self and message in messages:
             self._sorted = False  # it has a seq now, or is sent again
             return
-        if not message.seq:
-            self._positions.setdefault(message.local_id, self._last_seq)
-        self._last_seq = max(self._last_seq, message.seq)
-        if not messages or self._rank(message) > self._rank(messages[0]):
-            messages.insert(0, message)
-        elif all(one.local_id != message.local_id or not message.local_id for one in messages):
-            messages.append(message)
-            self._sorted = False
+        if seq <= self._last_seq and local_id and any(one.local_id == local_id for one in messages):
+            return
+        if not seq:
+            self._positions.setdefault(local_id, self._last_seq)
+        elif seq > self._last_seq:
+            self._last_seq = seq
+        self._sorted = self._sorted and (not messages or self._rank(message) > self._rank(messages[0]))
+        messages.insert(0, message)
+        if len(messages) >= 2 * LIMIT:  # sorting at each message would take longer
             self._in_order()
-        for one in messages[LIMIT:]:
-            self._positions.pop(one.local_id, None)
-        del messages[LIMIT:]
 
     def extend(self, messages: Sequence[Message]) -> None:
         """Add messages in the order of their seqs."""
@@ -88,6 +86,9 @@ class RecentMessages:
                     self._positions[one.local_id] = max(self._positions.get(one.local_id, 0), self._acked_seq)
             self._messages.sort(key=self._rank, reverse=True)
             self._sorted = True
+        for one in self._messages[LIMIT:]:
+            self._positions.pop(one.local_id, None)
+        del self._messages[LIMIT:]
         return self._messages
 
     def _rank(self, message: Message) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from ..errors import TimimError
 from ..ids import ConversationKey
 from ..message import MessageStatus
 from ..storage import Ack, AckResult, LocalStore, batch_callback
@@ -46,7 +47,6 @@ class Settling:
         self._unsettled += 1
         self._store.messages.settle(ack, self._on_settled)
         queue.finish(item, None)
-        log.debug("the server stored message %s of %s as seq %d", message.msg_id, ack.key, ack.seq)
 
     @property
     def is_busy(self) -> bool:
@@ -61,13 +61,21 @@ class Settling:
             if self._releases:
                 await asyncio.wait(self._releases)  # cancelling this wait does not cancel the tasks
 
+    async def sync(self) -> None:
+        """Sync the messages without an ack to the disk, before their senders are told that they are kept."""
+        try:
+            await self._store.sync()
+        except TimimError as exc:
+            log.warning("syncing the messages that wait for the next login failed: %s", exc)
+
     @batch_callback
     def _on_settled(self, acks: Sequence[Ack], results: Sequence[AckResult | Exception]) -> None:
         """Apply acks that were stored, or could not be stored."""
         self._unsettled -= len(acks)
         if not self._unsettled:
             self._all_settled.set()
-        listed: dict[ConversationKey, AckResult] = {}
+        is_logged = log.isEnabledFor(logging.DEBUG)
+        of_key: dict[ConversationKey, tuple[list[int], AckResult]] = {}  # each with the last result
         for ack, result in zip(acks, results, strict=True):
             message = ack.message
             assert message is not None
@@ -78,11 +86,15 @@ class Settling:
                 self._conversations.live.settle(message, result.local_id, result.status)
             if result.changed is not None:
                 self._conversations.live.written(result.changed)
-            listed[ack.key] = result
-            self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
+            seqs, _ = of_key.get(ack.key) or ([], result)
+            seqs.append(ack.seq)
+            of_key[ack.key] = seqs, result
+            if is_logged:
+                log.debug("the server stored message %s of %s as seq %d", message.msg_id, ack.key, ack.seq)
             if self._attachments.is_persisted(message):
                 task = asyncio.create_task(self._attachments.release(message), name="timim outbox release")
                 self._releases.add(task)
                 task.add_done_callback(self._releases.discard)
-        for key, last in listed.items():
+        for key, (seqs, last) in of_key.items():
+            self._inbox.on_own_entries(key, seqs, delivered_seq=last.delivered_seq)
             self._conversations.on_settled(key, last)

@@ -1,4 +1,4 @@
-"""Inserting received messages: many rows by one statement, which reads them from JSON and a blob.
+"""Writing many messages by one statement, which reads them from JSON and a blob: received ones, sent ones and their acks.
 
 The sqlite3 module releases the GIL for each statement and must get it back from a busy event loop. Binding a value holds
 the GIL, and a statement with many rows is prepared again for each number of rows. The statement here has two bound values
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from collections.abc import Sequence
 from functools import cache
 from zlib import adler32
 
 import msgspec
 
-from ..message import SenderMember, SenderProfile
+from ..ids import ConversationKey
+from ..message import Priority, SenderMember, SenderProfile
 from . import message_actions
-from .checksums import CHECKSUM_BYTES, of_body, of_header
+from .checksums import CHECKSUM_BYTES, TIME_LIMIT, of_body, of_header
 from .message_rows import packed, packed_mentions
-from .types import IngestBatch, MessageRow
+from .types import Ack, IngestBatch, MessageRow, Outgoing
 
 
 class HoldsNUL(Exception):
@@ -32,7 +34,30 @@ _OF_ALL = (
 _OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have the defaults
 _BYTES = frozenset({"body", "profile", "member", "state"})  # the JSON has their offset and length in the blob
 _OFFSET_BITS = 32  # the lower bits are the offset in the blob, the upper ones the length
+_SPAN = f"{{0}}&{(1 << _OFFSET_BITS) - 1},{{0}}>>{_OFFSET_BITS}"
 _encode = msgspec.json.Encoder().encode
+
+
+def _rows(count: int) -> str:
+    """Return the table `r` of the rows in the JSON `:rows`, with their numbers in `key`, and their values in `v0` and so on.
+
+    It is materialized, so that each value is read from the JSON once, also if it is used twice.
+    """
+    read = ",".join(["key", *(f"json_extract(value,'$[{i}]') AS v{i}" for i in range(count))])
+    return f"WITH r AS MATERIALIZED (SELECT {read} FROM json_each(:rows))"
+
+
+_INSERT_PLAIN = (
+    "INSERT INTO messages(local_id, type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
+    f" cloud_custom_data, checksum, header_checksum, unsent, mentions, receipt, started) {_rows(3)}"
+    f" SELECT :first+key, :type, :peer, :position, v0, :sender, v1, 1, 1, :priority, substr(:blob,{_SPAN.format('v2')}), '',"
+    f" substr(:checksums,key*{CHECKSUM_BYTES}+1,{CHECKSUM_BYTES}), :header+v1, 1, '', 0, :started FROM r WHERE true"
+)
+_SETTLE_PLAIN = (
+    f"{_rows(4)} UPDATE messages SET seq=v2, position=v2, header_checksum=header_checksum-timestamp+v3, timestamp=v3,"
+    " unsent=0, error_code=0, error_info='', profile=coalesce(:profile, profile), member=coalesce(:member, member),"
+    " status=CASE WHEN status=4 THEN 4 ELSE 2 END FROM r WHERE local_id=v0 AND msg_id=v1 RETURNING msg_id, local_id, status"
+)
 
 
 class _Blob:
@@ -96,6 +121,57 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     return cursor.rowcount, cursor.lastrowid or 0
 
 
+def insert_outgoing(
+    connection: sqlite3.Connection, key: ConversationKey, position: int, first_id: int, outgoing: Sequence[Outgoing]
+) -> bool:
+    """Insert messages of one conversation that are being sent; return False, with nothing done, if one is not plain.
+
+    A plain message has defaults for all but its elems. The messages get consecutive local_ids from `first_id` on.
+    """
+    blob, rows, checksums = _Blob(), [], []
+    sender, started = outgoing[0].message.sender, outgoing[0].noted
+    for one in outgoing:
+        message = one.message
+        if (
+            message.cloud_custom_data
+            or message.mentions
+            or message.receipt_requested
+            or message.priority is not Priority.NORMAL
+            or one.noted is not started
+        ):
+            return False
+        rows.append((message.msg_id, message.timestamp, blob.append(one.row_body)))
+        checksums.append(adler32(one.row_body))
+    values = {"first": first_id, "type": key.type, "peer": key.peer, "position": position, "sender": sender, "started": started}
+    values |= {"priority": Priority.NORMAL.value, "header": of_header(sender, 0, True, ""), "rows": _encode(rows).decode()}
+    values |= {"blob": blob.whole(), "checksums": struct.pack(f">{len(rows)}I", *checksums)}
+    connection.execute(_INSERT_PLAIN, values)
+    return True
+
+
+def settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[str, int, int]] | None:
+    """Set the seqs of acked rows; return msg_id, local_id and status of each, or None, with nothing done, if one is not plain.
+
+    The rows of plain acks have the body that was sent, and all have the same sender.
+
+    Raises:
+        IntegrityError: A push has stored one of the messages; nothing is done.
+    """
+    profile, member = acks[0].profile, acks[0].member
+    rows: list[tuple[int, str, int, int]] = []
+    for ack in acks:
+        if (
+            ack.body is not None
+            or ack.profile != profile
+            or ack.member != member
+            or not -TIME_LIMIT < ack.timestamp < TIME_LIMIT
+        ):
+            return None
+        rows.append((ack.local_id, ack.msg_id, ack.seq, ack.timestamp))
+    values = {"rows": _encode(rows).decode(), "profile": packed(profile), "member": packed(member)}
+    return connection.execute(_SETTLE_PLAIN, values).fetchall()
+
+
 def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int, int]:
     """Insert the messages of a batch that have no row yet, by one statement each; see `insert_all`."""
     count, last = 0, 0
@@ -139,13 +215,9 @@ def _into(columns: tuple[str, ...]) -> str:
 @cache
 def _insert_all(*, few: bool) -> str:
     columns = _OF_ALL + _OF_FEW * few
-    read = ",".join(["key", *(f"json_extract(value,'$[{i}]') AS v{i}" for i in range(len(columns)))])
-    span = f"v{{0}}&{(1 << _OFFSET_BITS) - 1},v{{0}}>>{_OFFSET_BITS}"
-    values = [f"substr(:blob,{span.format(i)})" if name in _BYTES else f"v{i}" for i, name in enumerate(columns)]
-    # materialized, so that each value is read from the JSON once, also if it is used twice
-    rows = f"WITH r AS MATERIALIZED (SELECT {read} FROM json_each(:rows))"
+    values = [f"substr(:blob,{_SPAN.format(f'v{i}')})" if name in _BYTES else f"v{i}" for i, name in enumerate(columns)]
     first = f":type,:peer,:live,2,v0,substr(:checksums,key*{CHECKSUM_BYTES}+1,{CHECKSUM_BYTES})"
-    return f"{_into(columns)} {rows} SELECT {first},{','.join(values)} FROM r WHERE true ON CONFLICT DO NOTHING"
+    return f"{_into(columns)} {_rows(len(columns))} SELECT {first},{','.join(values)} FROM r WHERE true ON CONFLICT DO NOTHING"
 
 
 _VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))

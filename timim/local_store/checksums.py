@@ -20,6 +20,7 @@ from ..protocol.coverage import Coverage
 __all__ = [
     "CHECKSUM_BYTES",
     "NOTHING",
+    "TIME_LIMIT",
     "checked_coverage",
     "of_body",
     "of_coverage",

@@ -7,6 +7,7 @@ the whole file.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +23,9 @@ __all__ = ["StoreFile"]
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
-DEFERRED_S = 0.02  # a deferred write gets a commit of its own after this time
+log = logging.getLogger(__name__)
+DEFERRED_S = 0.05  # a deferred write gets a commit of its own after this time
+SYNC_S = 0.25  # a write without a sync is synced after this time
 
 
 class StoreFile:
@@ -33,6 +36,7 @@ class StoreFile:
         self._database = self.make_database(path)
         self._lock = FileLock(path.with_name(f"{path.name}.lock")) if path is not None else None
         self._timers: list[asyncio.TimerHandle] = []  # one while a write is deferred
+        self._sync_timers: list[asyncio.TimerHandle] = []  # one while a write may not be synced
         self.set_aside: Path | None = None
         self.is_open: bool = False
 
@@ -82,20 +86,37 @@ class StoreFile:
             await asyncio.to_thread(_suspect(self._path).unlink)
 
     async def close(self) -> None:
-        """Execute the queued writes and close the file, which can be opened again."""
+        """Execute the queued writes, sync them and close the file, which can be opened again."""
         self.is_open = False
         self.flush()
+        while self._sync_timers:
+            self._sync_timers.pop().cancel()
+        self._database.sync_soon(_log_failure)
         await self._database.close()
         self._release()
 
     def abandon(self) -> None:
         """Give back the lock of the file: the event loop has ended, and its end closed the connections."""
         self.is_open = False
+        self._sync_timers.clear()
         self._release()
 
-    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
-        """Queue an item that is written in one batch with others; see `Database.add`."""
-        self._database.add(operation, item, on_done)
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R], *, synced: bool = True) -> None:
+        """Queue an item that is written in one batch with others; see `Database.add`.
+
+        If `synced` is False, the item is synced with the next write, by `sync()`, or after SYNC_S.
+        """
+        self._database.add(operation, item, on_done, synced=synced)
+        if not (synced or self._sync_timers):
+            self._sync_timers.append(asyncio.get_running_loop().call_later(SYNC_S, self._sync_late))
+
+    async def sync(self) -> None:
+        """Sync all earlier writes to disk. Raises StorageError."""
+        await self._database.sync()
+
+    def _sync_late(self) -> None:
+        self._sync_timers.clear()
+        self._database.sync_soon(_log_failure)
 
     def defer(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R]) -> None:
         """Queue an item that is written before the next read or write, or after DEFERRED_S."""
@@ -147,6 +168,10 @@ class StoreFile:
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+
+def _log_failure(error: Exception) -> None:
+    log.error("syncing the local store to the disk failed: %s", error)
 
 
 def _suspect(path: Path) -> Path:

@@ -44,11 +44,14 @@ class MessageTable:
 
         Messages that are queued during a write are stored in one transaction.
 
+        A message that leaves this device at once (`outgoing.noted`) is in the file then, which survives the death of the
+        process. It is synced to the disk with its ack, by `LocalStore.sync`, or after 0.25 s.
+
         Args:
             outgoing: The message.
             on_stored: Called with the row's `local_id` after the commit, or with the error. Must not raise, nor block.
         """
-        self._file.add(writes.add_outgoing, outgoing, on_stored)
+        self._file.add(writes.add_outgoing, outgoing, on_stored, synced=not outgoing.noted)
 
     async def note_started(self, key: ConversationKey) -> None:
         """Store that the waiting messages of a conversation may have left this device, so that deleting comes too late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,12 +112,13 @@ class TimelineState:
         """Note the time and the row of a message that is newer than the others."""
         self.last_time, self.last_id = max((self.last_time, self.last_id), (time, local_id))
 
-    def follow(self, seq: int) -> None:
-        """Note the seq of a message that this device sent: directly after the delivered seq, it raises the delivered seq."""
-        if seq == self.delivered_seq + 1:
-            self.delivered_seq = seq
-        if seq == self.actions_seq + 1:
-            self.actions_seq = seq
+    def follow(self, seqs: Iterable[int]) -> None:
+        """Note seqs of messages that this device sent: directly after the delivered seq, they raise the delivered seq."""
+        for seq in seqs:
+            if seq == self.delivered_seq + 1:
+                self.delivered_seq = seq
+            if seq == self.actions_seq + 1:
+                self.actions_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write this state to its row."""

@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ids import ConversationKey
-from ..message import Message, MessageState
+from ..message import Message, MessageState, MessageStatus
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, handling, message_actions, unread
@@ -24,7 +24,7 @@ from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, pa
 from .pending_changes import raise_server_read_seq, reset_read_seq, set_flags
 from .requests import packed_requests
 from .timeline_state import TimelineState
-from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow, Outgoing
+from .types import Ack, AckResult, IngestBatch, IngestResult, LastPosition, MessageRow, Outgoing
 from .unread import NO_LAST, UnreadCounts
 
 _INSERT_OUTGOING = (
@@ -44,6 +44,7 @@ _SETTLE = (
 )
 _SETTLE_WITH_BODY = _SETTLE.format("body=?, checksum=?, ")
 _SETTLE_AS_STORED = _SETTLE.format("")
+BULK = 8  # messages or acks for which one statement takes less time than one for each
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
@@ -58,10 +59,12 @@ def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[Outgoing]) -
             tuple(key),
         ).fetchone()
         of_key = list(of_one)
-        rows = [_outgoing_row(local_id, key, position, one) for local_id, one in enumerate(of_key, last_id + 1)]
-        connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), last_id + len(rows)))
-        connection.executemany(_INSERT_OUTGOING, rows)
-        local_ids += range(last_id + 1, last_id + 1 + len(rows))
+        new_ids = range(last_id + 1, last_id + 1 + len(of_key))
+        connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), new_ids[-1]))
+        if len(of_key) < BULK or not bulk_insert.insert_outgoing(connection, key, position, new_ids[0], of_key):
+            rows = [_outgoing_row(local_id, key, position, one) for local_id, one in zip(new_ids, of_key, strict=True)]
+            connection.executemany(_INSERT_OUTGOING, rows)
+        local_ids += new_ids
     return local_ids
 
 
@@ -87,37 +90,34 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, outgoing: 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
     """Store the acks of sent messages: seq, status and coverage."""
-    settled = _settle_all(connection, acks)
-    timelines: dict[ConversationKey, TimelineState] = {}
-    for key in {ack.key for ack in acks}:
-        pairs = [(ack, row) for ack, row in zip(acks, settled, strict=True) if ack.key == key]
-        seqs = [ack.seq for ack, _ in pairs]
-        stored = Coverage([(ack.seq, ack.seq) for ack, row in pairs if row is not None])  # most acks are adjacent
-        timelines[key] = known = TimelineState.read(connection, key)
-        for ack, row in pairs:
-            if row is not None and ack.seq > known.coverage.last:
-                known.raise_last(ack.timestamp, row[0])
-        known.cover(*stored, last_seq=max(seqs))
-        known.listed = known.listed or max(seqs) > known.hidden_seq
-        for seq in seqs:
-            known.follow(seq)
-        known.write(connection)
-        _move_sending_last(connection, key)
-        if known.waiting:
-            message_actions.apply_waiting(connection, key, seqs)
-    return [_ack_result(connection, row, timelines[ack.key]) for ack, row in zip(acks, settled, strict=True)]
+    rows = _settle_all(connection, acks)
+    states = {key: _settle_timeline(connection, key, acks, rows) for key in {ack.key for ack in acks}}
+    results: list[AckResult] = []
+    for ack, row in zip(acks, rows, strict=True):
+        known, last = states[ack.key]
+        changed = _read_message(connection, row.local_id) if known.waiting and row.local_id else None
+        results.append(AckResult(row.status, row.local_id, known.delivered_seq, known.listed, last, changed))
+    return results
 
 
-def _ack_result(connection: sqlite3.Connection, row: tuple[int, int] | None, known: TimelineState) -> AckResult:
-    local_id, status = row if row is not None else (0, None)
-    return AckResult(
-        None if status is None else STATUSES[status],
-        local_id,
-        known.delivered_seq,
-        known.listed,
-        known.last_position,
-        _read_message(connection, local_id) if known.waiting and local_id else None,
-    )
+def _settle_timeline(
+    connection: sqlite3.Connection, key: ConversationKey, acks: Sequence[Ack], rows: Sequence[_SettledRow]
+) -> tuple[TimelineState, LastPosition]:
+    """Add the acks of one conversation to its timeline; return its state, and its place in the list."""
+    known = TimelineState.read(connection, key)
+    of_key = [(ack.seq, ack.timestamp, row) for ack, row in zip(acks, rows, strict=True) if ack.key == key]
+    seqs = [seq for seq, _, _ in of_key]
+    above = known.coverage.last
+    if newer := [(time, row.local_id) for seq, time, row in of_key if row.local_id and seq > above]:
+        known.raise_last(*max(newer))
+    known.cover(*Coverage.of_seqs(seq for seq, _, row in of_key if row.local_id), last_seq=max(seqs))
+    known.listed = known.listed or max(seqs) > known.hidden_seq
+    known.follow(seqs)
+    known.write(connection)
+    _move_sending_last(connection, key)
+    if known.waiting:
+        message_actions.apply_waiting(connection, key, seqs)
+    return known, known.last_position
 
 
 def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> None:
@@ -129,17 +129,35 @@ def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> 
     )
 
 
-def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Set the seqs of acked rows; return the local_id and status of each row, or None for a deleted row."""
+class _SettledRow(NamedTuple):
+    """The row of an acked message; 0 and None if the user deleted it before the ack."""
+
+    local_id: int = 0
+    status: MessageStatus | None = None
+
+
+_NO_ROW = _SettledRow()
+
+
+def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[_SettledRow]:
+    """Set the seqs of acked rows, and return these rows."""
+    found = None
     try:
-        for statement, same in groupby(acks, _settle_statement):
-            connection.executemany(statement, [_settled_row(ack) for ack in same])
+        if len(acks) >= BULK:
+            found = bulk_insert.settle_all(connection, acks)
+        if found is None:
+            found = _settle_many(connection, acks)
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
         return [_settle(connection, ack) for ack in acks]
+    rows = {msg_id: _SettledRow(local_id, STATUSES[status]) for msg_id, local_id, status in found}
+    return [rows.get(ack.msg_id, _NO_ROW) for ack in acks]
+
+
+def _settle_many(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[str, int, int]]:
+    for statement, same in groupby(acks, _settle_statement):
+        connection.executemany(statement, [_settled_row(ack) for ack in same])
     sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
-    found = connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
-    rows = {msg_id: (local_id, status) for msg_id, local_id, status in found}
-    return [rows.get(ack.msg_id) for ack in acks]
+    return connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
 
 
 def _settle_statement(ack: Ack) -> str:
@@ -153,7 +171,7 @@ def _settled_row(ack: Ack) -> tuple[Any, ...]:
     return *begin, *content, *of_sender, ack.local_id, ack.msg_id
 
 
-def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
+def _settle(connection: sqlite3.Connection, ack: Ack) -> _SettledRow:
     try:
         row = connection.execute(f"{_settle_statement(ack)} RETURNING local_id, status", _settled_row(ack)).fetchone()
     except sqlite3.IntegrityError:  # the push came first: keep its row, and move the user's data to it
@@ -164,7 +182,7 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
             (ack.local_id, *ack.key, ack.seq),
         ).fetchone()
         connection.execute("DELETE FROM messages WHERE local_id=?", (ack.local_id,))
-    return (row[0], row[1]) if row is not None else None
+    return _SettledRow(row[0], STATUSES[row[1]]) if row is not None else _NO_ROW
 
 
 def ingest_all(
@@ -374,4 +392,4 @@ def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item:
     if row is None:
         return 0
     settled = _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
-    return settled[0] if settled is not None else 0
+    return settled.local_id

@@ -43,6 +43,25 @@ class Coverage:
                 merged.append(Interval(first, last))
         self._intervals = tuple(merged)
 
+    @classmethod
+    def of_seqs(cls, seqs: Iterable[int]) -> Self:
+        """Return the coverage of single seqs, in any order.
+
+        Raises:
+            ValueError: A seq is below 1.
+        """
+        ordered = sorted(seqs)
+        if not ordered:
+            return cls()
+        first = last = ordered[0]
+        merged: list[tuple[int, int]] = []
+        for seq in ordered:
+            if seq > last + 1:
+                merged.append((first, last))
+                first = seq
+            last = seq
+        return cls([*merged, (first, last)])
+
     @property
     def intervals(self) -> tuple[Interval, ...]:
         return self._intervals

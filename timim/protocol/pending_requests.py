@@ -6,7 +6,6 @@ which the return value reports, and never ends another request.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
 from ..errors import InvalidArgument, RequestTimeout, TimimError
@@ -21,8 +20,7 @@ class PendingRequests:
     def __init__(self, *, limit: int = 4096, first_seq: int = 1) -> None:
         self._limit = limit
         self._next_seq = first_seq
-        self._waiting: dict[int, tuple[str, OnResult]] = {}
-        self._deadlines: list[tuple[float, int]] = []
+        self._waiting: dict[int, tuple[str, OnResult, float]] = {}  # each with its deadline
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -37,16 +35,16 @@ class PendingRequests:
         if len(self._waiting) >= self._limit:
             raise InvalidArgument(f"{self._limit} requests are waiting for replies, which is the limit; send fewer at once")
         seq, self._next_seq = self._next_seq, self._next_seq + 1
-        self._waiting[seq] = servcmd, on_result
-        heapq.heappush(self._deadlines, (deadline, seq))
+        self._waiting[seq] = servcmd, on_result, deadline
         return seq
 
     def resolve(self, frame: Frame) -> bool:
         """End the request of this reply; return False if no request waits for it."""
-        waiting = self._waiting.get(frame.head.seq)
-        if waiting is None or waiting[0] != frame.head.servcmd:
+        head = frame.head
+        waiting = self._waiting.get(head.seq)
+        if waiting is None or waiting[0] != head.servcmd:
             return False
-        del self._waiting[frame.head.seq]
+        del self._waiting[head.seq]
         waiting[1](frame)
         return True
 
@@ -56,19 +54,14 @@ class PendingRequests:
 
     def expire(self, now: float) -> float | None:
         """End overdue requests with RequestTimeout; return the next deadline, or None if no request waits."""
-        while self._deadlines:
-            deadline, seq = self._deadlines[0]
-            if seq in self._waiting:
-                if deadline > now:
-                    return deadline
-                servcmd, settle = self._waiting.pop(seq)
-                settle(RequestTimeout(f"no reply to {servcmd} in time"))
-            heapq.heappop(self._deadlines)
-        return None
+        overdue = [seq for seq, (_, _, deadline) in self._waiting.items() if deadline <= now]
+        for seq in overdue:
+            if (waiting := self._waiting.pop(seq, None)) is not None:  # else a callback has ended it
+                waiting[1](RequestTimeout(f"no reply to {waiting[0]} in time"))
+        return min((deadline for _, _, deadline in self._waiting.values()), default=None)
 
     def close(self, error: TimimError) -> None:
         """End all requests with `error`, because the connection is lost."""
         waiting, self._waiting = self._waiting, {}
-        self._deadlines.clear()
-        for _, settle in waiting.values():
-            settle(error)
+        for _, on_result, _ in waiting.values():
+            on_result(error)

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ..errors import StorageError
 
-__all__ = ["BATCH_LIMIT", "QUEUE_LIMIT", "BatchExecutor", "BatchingQueue", "Together"]
+__all__ = ["BATCH_LIMIT", "QUEUE_LIMIT", "BatchExecutor", "BatchingQueue", "Together", "resolve"]
 
 I_contra = TypeVar("I_contra", contravariant=True)  # an item
 R_co = TypeVar("R_co", covariant=True)
@@ -104,7 +104,7 @@ class BatchingQueue(Generic[I, R]):
     def submit(self, item: I) -> asyncio.Future[R]:
         """Add an item and return a future of its result. Cancelling the future does not cancel the execution."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self.add(item, partial(_resolve, future))
+        self.add(item, partial(resolve, future))
         return future
 
     async def drain(self) -> None:
@@ -152,9 +152,10 @@ def _report(done: Sequence[tuple[I, OnDone[I, R]]], results: Sequence[R | Except
         first = end
 
 
-def _resolve(future: asyncio.Future[Any], result: object) -> None:
+def resolve(future: asyncio.Future[Any], result: object) -> None:
+    """Set the result or the error of a future, unless its caller was cancelled."""
     if future.done():
-        return  # the caller was cancelled
+        return
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

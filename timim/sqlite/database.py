@@ -1,7 +1,8 @@
 """One SQLite file with a writing and a reading connection, through aiosqlite. Client and server use this module.
 
-A write is done after its commit is synced to disk (WAL, synchronous=FULL). Writes are executed in the order of the calls.
-All queued writes are executed in one transaction, by one call of aiosqlite's thread.
+A write is done after its commit is synced to disk (WAL, synchronous=FULL), unless it is queued as one that needs no sync.
+Writes are executed in the order of the calls. All queued writes are executed in one transaction, by one call of aiosqlite's
+thread.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..errors import StorageError
 from ..util.private_files import private_file
-from .batching_queue import QUEUE_LIMIT, BatchingQueue, Together
+from .batching_queue import QUEUE_LIMIT, BatchingQueue, Together, resolve
 from .connection import AsyncConnection, TaskConnection
 from .tasks import BatchOperation, CallTask, ErrorTranslator, Operation, Write, WriteTask, on_snapshot
 
@@ -70,13 +71,15 @@ class Database:
         Args:
             path: The file.
             schema: Creates and migrates the tables.
-            synchronous: SQLite's pragma of that name.
+            synchronous: SQLite's pragma of that name, for synced writes.
             fresh_reads: A read sees all writes that were queued before it; otherwise only committed ones.
             suspect: A marker file, created when SQLite reports that the database is corrupt.
         """
         self._path = path
         self._schema = schema
         self._synchronous = synchronous
+        self._level = synchronous  # the pragma of the writing connection now
+        self._is_synced = True
         self._fresh_reads = fresh_reads
         self._errors = ErrorTranslator(suspect)
         self._writes: BatchingQueue[Write, Any] = BatchingQueue(self)
@@ -138,6 +141,7 @@ class Database:
 
     def _prepare_writer(self, connection: sqlite3.Connection) -> None:
         self._set_pragmas(connection)
+        self._level = self._synchronous
         self._schema.migrate(connection)
 
     def _prepare_reader(self, connection: sqlite3.Connection) -> None:
@@ -148,7 +152,9 @@ class Database:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
 
-    def add(self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R], *, defer: bool = False) -> None:
+    def add(
+        self, operation: BatchOperation[I, R], item: I, on_done: OnWritten[R], *, defer: bool = False, synced: bool = True
+    ) -> None:
         """Queue one item of a batch operation; consecutive items of one operation are executed by one call.
 
         Args:
@@ -156,11 +162,13 @@ class Database:
             item: The item.
             on_done: Called with the result or the error, see `BatchingQueue.add` and `report_together`.
             defer: Let the item wait for the next write, read or `flush()`.
+            synced: False for a write that a power cut may undo, until a later synced write or `sync()`. The death of the
+                process does not undo it.
         """
         if defer:
-            self._writes.defer(Write(operation, item), on_done)
+            self._writes.defer(Write(operation, item, synced), on_done)
         else:
-            self._writes.add(Write(operation, item), on_done)
+            self._writes.add(Write(operation, item, synced), on_done)
 
     def submit_item(self, operation: BatchOperation[I, R], item: I) -> asyncio.Future[R]:
         """Queue one item of a batch operation, as `add` does; return a future of its result."""
@@ -209,13 +217,48 @@ class Database:
             self._reads -= 1
         return task.result()
 
+    async def sync(self) -> None:
+        """Sync all earlier writes to disk, which a power cut may undo otherwise. Raises StorageError."""
+        self._writes.flush()
+        if len(self._writes) or not self._is_synced:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._add_sync(partial(resolve, done))
+            await done
+
+    def sync_soon(self, on_failure: Callable[[Exception], None]) -> None:
+        """Queue a sync of all earlier writes, unless they are synced."""
+        if not self._is_synced:
+            self._add_sync(lambda result: on_failure(result) if isinstance(result, Exception) else None)
+
+    def _add_sync(self, on_done: Callable[[Exception | None], None]) -> None:
+        def on_committed(result: Exception | None) -> None:  # before the next commit
+            self._is_synced = result is None
+            on_done(result)
+
+        self._writes.add(Write(_write_header, None), on_committed)
+
     async def execute_batch(self, writes: Sequence[Write]) -> Sequence[Any]:
         """Execute writes in one transaction; the queue calls this method."""
         if "writer" not in self._connections:
             raise _closed()
-        task = WriteTask(writes, self._errors)
+        synced = any(write.synced for write in writes)
+        level = self._synchronous if synced or self._synchronous == "OFF" else "NORMAL"
+        pragma = f"PRAGMA synchronous={level}" if level != self._level else ""
+        self._level = level
+        task = WriteTask(writes, self._errors, pragma=pragma)
         await self._connections["writer"].execute(task)
+        if not synced:
+            self._is_synced = False
+        elif task.changed:
+            self._is_synced = True
         return task.results
+
+
+def _write_header(connection: sqlite3.Connection, syncs: Sequence[None]) -> Sequence[None]:
+    """Write the header of the file: SQLite does not sync a transaction that changes nothing."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version={version}")
+    return syncs
 
 
 def _call_alone(operation: Operation[T], connection: sqlite3.Connection, _: Sequence[None]) -> Sequence[T]:

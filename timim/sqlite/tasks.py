@@ -74,31 +74,41 @@ def _names_corruption(exc: Exception) -> bool:
 
 
 class Write(NamedTuple):
-    """One item of a batch operation. Consecutive items of one operation are executed by one call."""
+    """One item of a batch operation. Consecutive items of one operation are executed by one call.
+
+    If `synced` is False, a power cut may undo the write, until a later synced write or `Database.sync`.
+    """
 
     operation: BatchOperation[Any, Any]
     item: Any
+    synced: bool = True
 
 
 class WriteTask:
-    """Writes in one transaction, which is synced to disk before `execute` returns.
+    """Writes in one transaction, which is committed before `execute` returns.
 
     If a write raises, the transaction is rolled back and all writes are executed again, each with a savepoint, so a write
     must have no effect except on the file. A failed commit fails all writes.
     """
 
-    def __init__(self, writes: Sequence[Write], errors: ErrorTranslator) -> None:
+    def __init__(self, writes: Sequence[Write], errors: ErrorTranslator, *, pragma: str = "") -> None:
+        """Create a task; `pragma` is executed before the transaction."""
         self._writes = writes
         self._errors = errors
+        self._pragma = pragma
         self.results: list[Any] = []
+        self.changed: bool = False  # all writes were committed and rows have changed: SQLite syncs no other commit
 
     def execute(self, connection: sqlite3.Connection) -> None:
         """Execute the writes and commit them."""
+        before = connection.total_changes
         calls = [
             (operation, [write.item for write in same])
             for operation, same in groupby(self._writes, lambda write: write.operation)
         ]
         try:
+            if self._pragma:
+                connection.execute(self._pragma)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self.results = [result for operation, items in calls for result in operation(connection, items)]
@@ -112,6 +122,8 @@ class WriteTask:
                 self.results = [result for call in calls for result in self._execute_alone(connection, *call)]
             failpoint("before-commit")
             connection.execute("COMMIT")
+            failed = any(isinstance(result, Exception) for result in self.results)
+            self.changed = connection.total_changes > before and not failed
             failpoint("after-commit")
         except sqlite3.Error as exc:
             if connection.in_transaction:

@@ -25,7 +25,7 @@ def on_virtual_clock(test: Test[T]) -> T:
     async def run() -> T:
         async with local_server(clock) as server:
             await server.add_users("bob")
-            async with server.client("alice") as alice, server.client("bob") as bob:
+            async with server.client("alice", reconnect_limit=2) as alice, server.client("bob", reconnect_limit=2) as bob:
                 return await test(server, alice, bob, clock)
 
     return clock.run(run())

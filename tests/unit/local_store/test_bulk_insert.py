@@ -1,10 +1,10 @@
-"""Tests that messages stored by one statement give the same rows as messages stored one by one."""
+"""Tests that messages and acks stored by one statement give the same rows as those stored one by one."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from unittest.mock import patch
 
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from timim import ConversationType
 from timim.ids import ConversationKey
 from timim.local_store import bulk_insert, schema, writes
-from timim.local_store.types import IngestBatch, MessageRow
-from timim.message import ALL, MessageState, SenderMember, SenderProfile
+from timim.local_store.types import Ack, IngestBatch, MessageRow, Outgoing
+from timim.message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from timim.protocol.coverage import Interval
 
 Insert = Callable[[sqlite3.Connection, IngestBatch], tuple[int, int]]
@@ -102,3 +102,83 @@ def test_most_messages_are_stored_together() -> None:
     )
     connection.close()
     assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1
+
+
+Given: TypeAlias = st.SearchStrategy[dict[str, Any]]
+PROFILE = SenderProfile("alice", "A\0", "")
+PLAIN_SEND: Given = st.builds(dict, body=TEXT.map(str.encode), timestamp=st.integers(0, 2**33))
+SPECIAL_SEND: Given = st.builds(
+    dict,
+    body=st.binary(max_size=8),
+    timestamp=st.integers(0, 2**33),
+    cloud=TEXT,
+    mentions=st.sampled_from([(), ("bob",)]),
+    receipt=st.booleans(),
+    priority=st.sampled_from(Priority),
+    noted=st.booleans(),
+)
+SENDS = st.lists(PLAIN_SEND, max_size=6) | st.lists(PLAIN_SEND | SPECIAL_SEND, max_size=6)
+PLAIN_ACK: Given = st.builds(dict, time=st.integers(0, 2**33))
+SPECIAL_ACK: Given = st.builds(
+    dict,
+    time=SIXTY_FOUR_BITS,
+    body=st.none() | st.binary(max_size=4),
+    profile=st.none() | st.just(PROFILE) | st.builds(SenderProfile, TEXT, TEXT, TEXT, CUSTOM),
+    member=st.none() | st.builds(SenderMember, TEXT, TEXT, TEXT, CUSTOM),
+    pushed=st.booleans(),
+    deleted=st.booleans(),
+)
+ACKS = st.lists(PLAIN_ACK, min_size=6, max_size=6) | st.lists(PLAIN_ACK | SPECIAL_ACK, min_size=6, max_size=6)
+
+
+def outgoing_of(number: int, given: dict[str, Any]) -> Outgoing:
+    message = Message("x")
+    message._key, message._sender, message._status = GROUP, "alice", MessageStatus.SENDING
+    message._msg_id, message._timestamp = f"1700000000-{number}-a", given["timestamp"]
+    message._cloud_custom_data, message._mentions = given.get("cloud", ""), given.get("mentions", ())
+    message._receipt_requested = given.get("receipt", False)
+    message._priority = given.get("priority", Priority.NORMAL)
+    return Outgoing(message, given["body"], given.get("noted", True), 1)
+
+
+def sent(bulk: int, sends: Sequence[dict[str, Any]], acks: Sequence[dict[str, Any]]) -> list[Any]:
+    """Store messages and their acks, `bulk` or more of them by one statement; return the results, and the tables afterwards."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(connection)
+    with patch.object(writes, "BULK", bulk):
+        local_ids = writes.add_outgoing(connection, [outgoing_of(number, given) for number, given in enumerate(sends)])
+        given = []
+        for number, (local_id, ack) in enumerate(zip(local_ids, acks, strict=False)):
+            seq, msg_id = number + 1, f"1700000000-{number}-a"
+            if ack.get("deleted"):
+                connection.execute("DELETE FROM messages WHERE local_id=?", (local_id,))
+            if ack.get("pushed"):
+                pushed = MessageRow(seq, "1700000000-77", "alice", 1, True, b"[]")  # not known as the same message
+                writes.ingest(connection, IngestBatch(GROUP, [pushed], [Interval(seq, seq)], live=True, last_seq=seq))
+            profile = ack.get("profile", PROFILE)
+            given.append(Ack(GROUP, local_id, msg_id, seq, ack["time"], ack.get("body"), profile, ack.get("member")))
+        settled = writes.settle(connection, given) if given else []
+    rows = [connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("messages", "conversations")]
+    connection.close()
+    return [local_ids, settled, rows]
+
+
+@given(sends=SENDS, acks=ACKS)
+def test_messages_and_acks_written_by_one_statement_are_the_same_rows(
+    sends: list[dict[str, Any]], acks: list[dict[str, Any]]
+) -> None:
+    assert sent(1, sends, acks) == sent(1 << 30, sends, acks)
+
+
+def test_one_statement_writes_plain_messages_and_their_acks() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(connection)
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    plain = [outgoing_of(number, {"body": b"[]", "timestamp": 1}) for number in range(100)]
+    local_ids = writes.add_outgoing(connection, plain)
+    acks = [Ack(GROUP, i, one.message.msg_id, i, 1, None, PROFILE) for i, one in zip(local_ids, plain, strict=True)]
+    writes.settle(connection, acks)
+    assert sum("INSERT INTO messages" in one for one in statements) == 1
+    assert sum("UPDATE messages SET seq" in one for one in statements) == 1
+    connection.close()

@@ -170,3 +170,15 @@ def test_coverage_merges_adjacent_intervals_only() -> None:
     assert Coverage([(1, 4), (6, 9)]).add(5, 5).intervals == (Interval(1, 9),)
     with pytest.raises(ValueError, match="not an interval"):
         Coverage().add(0, 3)
+
+
+@given(st.sets(st.integers(1, 30)))
+def test_single_seqs_are_covered_as_their_intervals(members: set[int]) -> None:
+    found = Coverage.of_seqs(members)
+    assert found == Coverage([(seq, seq) for seq in members])
+    assert {seq for seq in range(32) if seq in found} == members
+
+
+def test_a_seq_below_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an interval of seqs"):
+        Coverage.of_seqs([0, 1])
