@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.support.rest import RestClient
@@ -90,3 +92,16 @@ async def test_requests_beyond_the_limits_are_refused(shared_server: RunningServ
     await refuse(me, known[200:], LimitReached)
     await me.statuses.unsubscribe(known[:1])
     await me.statuses.subscribe(known[200:])
+
+
+async def test_two_devices_that_log_in_at_once_are_one_change(shared_server: RunningServer, users: Users) -> None:
+    me, other = await users.login("me"), users.id("other")
+    await users.server.add_users(other)
+    heard = EventRecorder(me, StatusChanged)
+    await me.statuses.subscribe([other])
+    devices = [shared_server.client(other) for _ in range(3)]
+    await asyncio.gather(*(device.login() for device in devices))
+    await heard.wait_for_event(StatusChanged, lambda event: event.online)
+    await asyncio.gather(*(device.close() for device in devices))
+    await heard.wait_for_event(StatusChanged, lambda event: not event.online)
+    assert [event.online for event in changes_of(heard)] == [True, False]

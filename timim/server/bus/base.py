@@ -112,8 +112,8 @@ class PresenceReports(Protocol):
         """Report to the nodes that watch a user that the user's status may have changed."""
         ...
 
-    async def watch(self, user: str) -> None:
-        """Receive the reports about a user, until `unwatch`."""
+    async def watch(self, users: Iterable[str]) -> None:
+        """Receive the reports about users, until `unwatch`."""
         ...
 
     def unwatch(self, user: str) -> None:

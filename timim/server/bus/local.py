@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from .base import Event, Invalidation, Listener, LoginAnnouncement, PresenceReports
 
@@ -63,7 +63,7 @@ class _LocalPresence:
         for listener in self._listeners:
             listener.on_presence(user)
 
-    async def watch(self, user: str) -> None:
+    async def watch(self, users: Iterable[str]) -> None:
         """Do nothing: all reports are delivered."""
 
     def unwatch(self, user: str) -> None:

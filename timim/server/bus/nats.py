@@ -8,7 +8,7 @@ periodically.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 from nats.aio.msg import Msg
@@ -206,8 +206,9 @@ class _NatsPresence:
             listener.on_presence(user)
         self._connection.send(self._subjects.presence(user), user.encode())
 
-    async def watch(self, user: str) -> None:
-        await self._connection.subscribe(self._subjects.presence(user), self._hear)
+    async def watch(self, users: Iterable[str]) -> None:
+        for user in users:
+            await self._connection.subscribe(self._subjects.presence(user), self._hear)
         await self._connection.flush()
 
     def unwatch(self, user: str) -> None:

@@ -141,5 +141,6 @@ class ExtensionPoster:
             group = "" if target.audience else group_id
             self._bus.publish(Event(to, session.EVENT_EXTENSIONS, payload, origin, plain, group=group, seq=seq))
             return
-        for owner, notice.peer in ((user, destination.receiver), (destination.receiver, user)):
+        sides = ((user, destination.receiver), (destination.receiver, user))
+        for owner, notice.peer in dict.fromkeys(sides):  # one side of a conversation with oneself
             self._bus.publish(Event((owner,), session.EVENT_EXTENSIONS, msgspec.Raw(encode(notice)), origin, plain))

@@ -42,8 +42,7 @@ class StatusWatch:
     async def begin(self, user: str) -> None:
         """Watch the users of an account that has logged in, and report that its own status may have changed."""
         await self.refresh(user)
-        if len(self._fanout.of(user)) == 1:
-            self._bus.presence.send(user)
+        self._bus.presence.send(user)  # for each device, because two may log in at the same time
 
     def end(self, user: str) -> None:
         """Stop watching the users of an account after the end of its last session, and report the change of its own status."""
@@ -64,9 +63,11 @@ class StatusWatch:
             watched = account.watched
         if self._fanout.of(user):
             new = self._set(user, watched)
-            for name in new:
-                await self._bus.presence.watch(name)
             if new:
+                await self._bus.presence.watch(new)
+                for name in new:
+                    if name not in self._watchers:  # the last account that watches the user has logged out meanwhile
+                        self._bus.presence.unwatch(name)
                 self._work()
 
     def _set(self, user: str, watched: tuple[str, ...]) -> list[str]:
@@ -141,6 +142,8 @@ class StatusWatch:
                 found = await self.of(reported | unknown)
             except TimimError as exc:
                 log.warning("cannot read the status of watched users; their changes are pushed late: %s", exc)
+                self._reported |= reported
+                self._unknown |= unknown
                 return
             for user in reported | unknown:
                 self._note(user, found.get(user) or StatusItem(user=user), reported=user in reported)
