@@ -96,6 +96,7 @@ from .events import (
     ConversationGroupsChanged,
     ConversationSyncFailed,
     DoNotDisturbChanged,
+    ExtensionsChanged,
     FollowsChanged,
     GroupChanged,
     GroupCountersChanged,
@@ -116,6 +117,7 @@ from .events import (
     RelationChanged,
     SettingRefused,
     SignatureExpiring,
+    StatusChanged,
     StoreReplaced,
     TypingChanged,
 )
@@ -126,8 +128,9 @@ from .groups.state import GroupCounters, GroupPins, PinnedMessage
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
+from .message_parts.extensions import MessageExtension, MessageExtensions
 from .notebook.renderer import HtmlRenderer
-from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles
+from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles, Statuses, UserStatus
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
@@ -180,6 +183,7 @@ __all__ = [
     "ElemLimitError",
     "EmptyFile",
     "EventStream",
+    "ExtensionsChanged",
     "F",
     "FaceElem",
     "FileElem",
@@ -244,6 +248,8 @@ __all__ = [
     "Message",
     "MessageDeadLettered",
     "MessageEdited",
+    "MessageExtension",
+    "MessageExtensions",
     "MessageFailed",
     "MessageRecalled",
     "MessageStatus",
@@ -292,6 +298,8 @@ __all__ = [
     "SignatureExpiring",
     "Snippet",
     "SoundElem",
+    "StatusChanged",
+    "Statuses",
     "StorageError",
     "StoreCorrupted",
     "StoreInUse",
@@ -308,6 +316,7 @@ __all__ = [
     "UnknownMessage",
     "UnknownUser",
     "UploadFailed",
+    "UserStatus",
     "VideoElem",
     "WrongStore",
     "merge_messages",

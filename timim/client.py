@@ -26,7 +26,7 @@ from .groups.groups import Groups
 from .ids import ConversationType, MsgIdText, UniqueId, UserId
 from .local_store.fulltext import ElemTypes
 from .message import Message
-from .profiles import OwnProfile, Profiles
+from .profiles import OwnProfile, Profiles, Statuses
 from .results.search import SearchCursor, SearchResult
 from .transport.account import Account, account_from_environment, account_from_folder
 from .transport.network import ProxySetting, checked_network
@@ -132,6 +132,7 @@ class Client(ClientHandlers):
         self.follows: Follows = Follows(connection)
         self.cloud_search: CloudSearch = CloudSearch(connection)
         self.language: Language = Language(connection)
+        self.statuses: Statuses = Statuses(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 

@@ -26,6 +26,7 @@ __all__ = [
     "ConversationGroupsChanged",
     "ConversationSyncFailed",
     "DoNotDisturbChanged",
+    "ExtensionsChanged",
     "FollowsChanged",
     "GroupChanged",
     "GroupCountersChanged",
@@ -46,6 +47,7 @@ __all__ = [
     "RelationChanged",
     "SettingRefused",
     "SignatureExpiring",
+    "StatusChanged",
     "StoreReplaced",
     "TypingChanged",
     "events_from_message",
@@ -267,6 +269,21 @@ class ReactionsChanged(ClientEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionsChanged(ClientEvent):
+    """Change of extensions of message `seq` by `user`, while this client was online: see `message.extensions`.
+
+    `values` has the new values and `deleted` the deleted keys; `cleared` is True if all of them were deleted.
+    """
+
+    conversation: ConversationKey
+    seq: int
+    user: str
+    values: Mapping[str, str]
+    deleted: tuple[str, ...]
+    cleared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReadReceipt(ClientEvent):
     """Receipt for messages of this account.
 
@@ -318,6 +335,18 @@ class DoNotDisturbChanged(ClientEvent):
     """Change of the time without offline pushes on another device, while this client was online. None: there is none now."""
 
     quiet: DoNotDisturb | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged(ClientEvent):
+    """Status of a user that has changed while this client was online: see `client.statuses`.
+
+    The user is one whom this account subscribed to, or this account itself, whose text another device has set.
+    """
+
+    user_id: str
+    online: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Profiles of users. The cache has the version of each profile, so that the server sends changed profiles only."""
+"""Profiles and statuses of users. The cache has the version of each profile, so that the server sends changed profiles only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .events import ProfileChanged
 from .ids import UserId
 from .protocol import do_not_disturb as quiet_wire
 from .protocol import profiles as wire
+from .protocol import statuses as status_wire
 from .protocol.codec import Body
 from .protocol.do_not_disturb import DoNotDisturb
 from .protocol.numbers import fits
@@ -18,7 +19,7 @@ from .transport.connection import Connection
 from .util.arguments import FieldTexts, Items, Text, checked
 from .util.displayed import Displayed
 
-__all__ = ["AllowType", "DoNotDisturb", "OwnProfile", "Profile", "Profiles"]
+__all__ = ["AllowType", "DoNotDisturb", "OwnProfile", "Profile", "Profiles", "Statuses", "UserStatus"]
 
 CACHE_LIMIT = 10_000  # profiles in memory, about 5 MB
 
@@ -230,3 +231,80 @@ def _applied(profile: Profile, fields: Mapping[str, str], version: int) -> Profi
         version,
         AllowType.CONFIRM if invites == AllowType.CONFIRM else AllowType.ANY,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatus(Displayed):
+    """Status of a user: whether a device of the user is online, and the user's text while one is."""
+
+    user_id: str
+    online: bool
+    text: str = ""
+
+
+@checked(InvalidArgument)
+class Statuses(Displayed):
+    """Statuses of users: `client.statuses`. Any user may ask for the status of any other.
+
+    A change of the status of a subscribed user is delivered as a StatusChanged event, while this client is online. The
+    subscriptions belong to the account: they stay after a logout, and all of its devices get the events.
+
+    Raises:
+        InvalidArgument: The named id cannot be a user id, or there are too many users (30001).
+        NetworkError: The server did not answer; call again.
+        NotLoggedIn: The client is not logged in.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def set(self, text: Text) -> None:
+        """Set the text of this account's status, which others see while it is online; it stays until it is set again.
+
+        Raises:
+            InvalidArgument: The text is longer than 256 bytes in UTF-8 (30001).
+        """
+        await self._connection.call(status_wire.SET_STATUS, status_wire.SetStatusRequest(text=text))
+
+    async def get(self, user_ids: Items[UserId]) -> dict[str, UserStatus]:
+        """Fetch the statuses of up to 500 users.
+
+        Raises:
+            UnknownUser: One of the users does not exist (20003).
+            InvalidArgument: There are no users, or more than 500 (30001).
+        """
+        reply = await self._connection.call(status_wire.GET_STATUSES, status_wire.StatusUsersRequest(users=[*user_ids]))
+        _raise_first(reply.failed)
+        return {item.user: status_of(item) for item in reply.items}
+
+    async def subscribe(self, user_ids: Items[UserId]) -> None:
+        """Get a StatusChanged event of each change of up to 100 users. An account has at most 200 subscriptions.
+
+        The other users of the list are subscribed to if one does not exist.
+
+        Raises:
+            UnknownUser: One of the users does not exist (20003).
+            LimitReached: The account would have more than 200 subscriptions (10014).
+            InvalidArgument: There are no users, or more than 100 (30001).
+        """
+        reply = await self._connection.call(status_wire.SUBSCRIBE_STATUSES, status_wire.StatusUsersRequest(users=[*user_ids]))
+        _raise_first(reply.failed)
+
+    async def unsubscribe(self, user_ids: Items[UserId] | None = None) -> None:
+        """Get no more events of up to 100 users, or by default of all users.
+
+        Raises:
+            InvalidArgument: The list is empty, or has more than 100 users (30001).
+        """
+        body = status_wire.UnsubscribeStatusRequest(users=[*(user_ids or ())], all=int(user_ids is None))
+        await self._connection.call(status_wire.UNSUBSCRIBE_STATUSES, body)
+
+
+def status_of(item: status_wire.StatusItem) -> UserStatus:
+    """Return the status that the server sent."""
+    return UserStatus(item.user, item.presence == status_wire.Presence.ONLINE, status_wire.decode_text(item.encoded))
+
+
+def _raise_first(failed: list[status_wire.FailedStatusItem]) -> None:
+    for one in failed:
+        raise error_for(one.code, one.info)

@@ -17,6 +17,7 @@ from .local_store.message_actions import IncomingAction
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
 from .local_store.pending_changes import PendingChange, PendingChangeTable
+from .local_store.requests import EXTENSIBLE, RECEIPT
 from .local_store.scheduled import ScheduledMessage, ScheduledTable
 from .local_store.types import (
     Ack,
@@ -40,8 +41,10 @@ from .sqlite.database import batch_callback
 
 __all__ = [
     "ANY_SEQ",
+    "EXTENSIBLE",
     "NO_LAST",
     "NO_UNREAD",
+    "RECEIPT",
     "Ack",
     "AckResult",
     "ConversationFlags",

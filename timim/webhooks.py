@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AfterMessage",
     "BeforeMessage",
+    "FollowEvent",
     "GroupEvent",
     "ProfileEvent",
     "ReadEvent",
@@ -178,6 +179,18 @@ class RelationEvent(WebhookEvent):
     def pairs(self) -> list[tuple[str, str]]:
         """The changed relations: the owner of the list, and the other user."""
         return [(pair["From_Account"], pair["To_Account"]) for pair in self.pair_list]
+
+
+class FollowEvent(WebhookEvent):
+    """A user has followed others, or has stopped."""
+
+    from_account: str = Field(alias="From_Account")
+    follow_list: list[dict[str, str]] = Field(alias="FollowList", default_factory=list)
+
+    @property
+    def users(self) -> list[str]:
+        """The users whom `from_account` follows now, or does not follow any more."""
+        return [item["To_Account"] for item in self.follow_list]
 
 
 class ProfileEvent(WebhookEvent):
@@ -330,6 +343,7 @@ _BY_NAME: dict[str, type[WebhookEvent]] = {
     "CallbackAfterRecallMsg": RecallEvent,
 }
 _BY_SERVICE: dict[str, type[WebhookEvent]] = {
+    "Follow": FollowEvent,
     "Group": GroupEvent,
     "Sns": RelationEvent,
     "Profile": ProfileEvent,

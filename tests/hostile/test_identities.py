@@ -102,7 +102,7 @@ def naming_a_caller() -> list[str]:
         for name, (command, _) in ALL_HANDLERS.served.items()
         if Door.WEBSOCKET in command.doors
         # From_Account of these names the message
-        and not name.startswith(("openim.modify_c2c_msg", "openim_msg_ext_http_svc.reaction_"))
+        and not name.startswith(("openim.modify_c2c_msg", "openim_msg_ext_http_svc."))
         and any(field.encode_name == "From_Account" for field in msgspec.structs.fields(command.body))
     ]
 

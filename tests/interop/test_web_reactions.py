@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.webclient import WebClient, the, web_client
-from timim import ReactionsChanged
+from tests.interop.webclient import WebClient, WebError, the, web_client
+from timim import ExtensionsChanged, Message, NoPermission, ReactionsChanged
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -87,3 +87,71 @@ async def test_reactions_pass_both_ways(server: RunningServer, alice: WebClient,
             UPDATED, lambda data: [(one["reactionID"], one["totalUserCount"]) for one in data["reactionList"]] == [("smile", 0)]
         )
     assert not [e for e in alice.events if e["event"] in ("unhandledRejection", "error")]
+
+
+@pytest.mark.parametrize("kind", ["c2c", "group"])
+async def test_extensions_pass_both_ways(server: RunningServer, alice: WebClient, kind: str) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob, ExtensionsChanged)
+    async with bob, web_client(server, "alice") as other:
+        await other.login()
+        conversation = bob.c2c("alice")
+        if kind == "group":
+            conversation = (await bob.groups.create("Public", name="team", members=["alice"])).conversation
+        where = "C2Cbob" if kind == "c2c" else f"GROUP{conversation.key.peer}"
+        vote = Message("lunch?")
+        vote.allow_extensions()
+        sent = await conversation.send(vote)
+        (received,) = [m for m in await alice.received(1, where=where) if m["type"] == "TIMTextElem"]
+        message = the(received["ID"])
+        await other.until(lambda: any(e["event"] == "onMessageReceived" and "lunch?" in str(e["data"]) for e in other.events))
+
+        reply = await alice.call(
+            "setMessageExtensions", message, [{"key": "one", "value": "soup"}, {"key": "two", "value": "吃"}]
+        )
+        assert [(one["key"], one["value"], one["code"]) for one in reply["extensions"]] == [
+            ("one", "soup", 0),
+            ("two", "吃", 0),
+        ]
+        event = await heard.wait_for_event(ExtensionsChanged)
+        assert (event.conversation, event.seq, event.user) == (conversation.key, sent.seq, "alice")
+        assert dict(event.values) == {"one": "soup", "two": "吃"}
+        await other.told("onMessageExtensionsUpdated", lambda data: data["messageID"] == received["ID"])
+        await sent.extensions.set({"two": "rice"})
+        shown = await alice.told("onMessageExtensionsUpdated", lambda data: data["messageID"] == received["ID"])
+        assert shown["extensions"] == [{"key": "two", "value": "rice"}]
+
+        found = (await alice.call("getMessageExtensions", message))["extensions"]
+        assert {one["key"]: one["value"] for one in found} == {"one": "soup", "two": "rice"}
+        conflict = await other.call("setMessageExtensions", message, [{"key": "one", "value": "noodles"}])
+        assert [one["code"] for one in conflict["extensions"]] == [0]  # it has heard of the first value
+        await alice.told("onMessageExtensionsUpdated", lambda data: {"key": "one", "value": "noodles"} in data["extensions"])
+        await alice.call("deleteMessageExtensions", message, ["one"])
+        gone = await heard.wait_for_event(ExtensionsChanged, lambda e: bool(e.deleted))
+        assert (gone.user, gone.deleted) == ("alice", ("one",))
+        await sent.extensions.delete(["two"])
+        await alice.told("onMessageExtensionsDeleted", lambda data: data["keyList"] == ["two"])
+        await sent.extensions.set({"three": "tea"})
+        await alice.call("deleteMessageExtensions", message)
+        assert (await heard.wait_for_event(ExtensionsChanged, lambda e: e.cleared)).user == "alice"
+        assert (await alice.call("getMessageExtensions", message))["extensions"] == []
+        assert await sent.extensions.get() == {}
+    assert not [e for e in alice.events if e["event"] in ("unhandledRejection", "error")]
+
+
+async def test_extensions_of_a_message_from_the_web_are_set_by_timim(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob)
+    async with bob:
+        options = {"to": "bob", "conversationType": "C2C", "payload": {"text": "vote"}, "isSupportExtension": True}
+        sent = await alice.do("sendMade", kind="text", options=options)
+        received = await heard.wait_for_message(lambda m: m.text == "vote")
+        assert received.extensible
+        await received.extensions.set({"yes": "1"})
+        await alice.told("onMessageExtensionsUpdated", lambda data: data["messageID"] == sent["ID"])
+        plain = await alice.send("text", "bob", {"text": "no vote"})
+        with pytest.raises(WebError):
+            await alice.call("setMessageExtensions", the(plain["ID"]), [{"key": "a", "value": "b"}])
+        unsupported = await heard.wait_for_message(lambda m: m.text == "no vote")
+        with pytest.raises(NoPermission):
+            await unsupported.extensions.set({"a": "b"})

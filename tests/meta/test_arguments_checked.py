@@ -20,7 +20,8 @@ from pydantic import BaseModel
 
 import timim
 from timim import InvalidArgument, Message
-from timim.ids import GroupId, UserId
+from timim.engine.message_extensions import ExtensionRequests
+from timim.ids import ConversationKey, ConversationType, GroupId, UserId
 from timim.util.arguments import FilePath, checked
 
 TEXTS = {"NUL": "a\0b", "lone surrogate": "a\ud800", "10 MB": "x" * 10_000_000}
@@ -57,8 +58,12 @@ def instances() -> dict[str, object]:
         "ConversationLabels": ann.conversations.labels,
         "CloudSearch": ann.cloud_search,
         "Language": ann.language,
+        "Statuses": ann.statuses,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
+        "MessageExtensions": timim.MessageExtensions(
+            ExtensionRequests(ann.engine.connection, ConversationKey(ConversationType.C2C, "bob"), 1)
+        ),
         "DeadLetters": ann.dead_letters,
         "Profiles": ann.profiles,
         "OwnProfile": ann.profile,

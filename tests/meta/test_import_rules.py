@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "events": _PROTOCOL | {"util"},
     "results": _PROTOCOL | {"util", "message_parts"},
     "profiles": _PROTOCOL | {"util", "transport", "events"},
-    "engine": _ENGINE | {"profiles"},
+    "engine": _ENGINE | {"profiles", "message_parts"},
     "bots": frozenset({"errors", "ids", "util", "elem_base", "message", "engine"}),
     "conversation": _PUBLIC,
     "conversation_list": _PUBLIC | {"conversation"},

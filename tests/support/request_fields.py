@@ -30,6 +30,7 @@ VALID: dict[str, Json] = {
     "Type": "Public",
     "Name": "team",
     "Reaction": "+1",
+    "MsgKey": "1_1_1",
     "TimelineRange": [1, 10],
     "SyncOtherMachine": 1,
     "MsgClientTime": 1_700_000_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -43,7 +44,16 @@ from timim.server.store.base import (
     group_timeline,
 )
 from timim.server.store.labels import LabelChange, Labelled, LabelLimits
-from timim.server.store.mutations import DissolveGroup, InsertGroup, InsertMembers, SetBlocked, SetMember
+from timim.server.store.message_extensions import ANY, StoredExtension
+from timim.server.store.mutations import (
+    DeleteAccount,
+    DissolveGroup,
+    InsertGroup,
+    InsertMembers,
+    SetAccount,
+    SetBlocked,
+    SetMember,
+)
 from timim.server.store.search import MessageQuery
 
 LINE = c2c_timeline("bob", "alice")
@@ -513,3 +523,33 @@ class StoreContract:
         assert await found(kinds=("TIMTextElem",)) == [4, 3, 2, 1]
         assert await found("invoice", kinds=("TIMFaceElem",)) == []
         assert await found("invoice", since=1 << 40) == []
+
+    async def test_a_status_and_watched_users_are_kept_until_the_account_is_deleted(self, opens: Open) -> None:
+        store = await opens()
+        known = dataclasses.replace(await store.accounts.ensure("alice"), status="在开会", watched=("bob", "Zoë"), version=2)
+        await store.apply([SetAccount(known)], [])
+        assert await store.accounts.get("alice") == known
+        await store.apply([DeleteAccount(known)], [])
+        again = await store.accounts.ensure("alice")
+        assert (again.status, again.watched, again.renewed) == ("", (), True)
+
+    async def test_extensions_of_a_message_have_versions(self, opens: Open) -> None:
+        store = await opens()
+        await store.timelines.append(entry(1))
+        extensions = store.message_extensions
+        new = StoredExtension("b", "1", 0)
+        done = await asyncio.gather(*(extensions.change(LINE, 1, [new], limit=2) for _ in range(3)))
+        assert sorted(len(one.conflicts) for one in done) == [0, 1, 1]
+        assert {one.items[0] for one in done} == {StoredExtension("b", "1", 1)}
+        assert (await extensions.change(LINE, 1, [StoredExtension("b", "2", ANY)], limit=2)).latest == 2
+        await extensions.change(LINE, 1, [StoredExtension("a", "3", 0)], limit=2)
+        full = await extensions.change(LINE, 1, [StoredExtension("c", "4", 0), StoredExtension("a", "", 3)], limit=2)
+        assert (set(full.too_many), full.changed) == ({"c"}, True)
+        assert await extensions.of(LINE, 1) == ([("b", "2", 2), ("a", "", 4)], 4, 0)
+        assert await extensions.clear(LINE, 1) == 4
+        assert await extensions.of(LINE, 1) == ([], 4, 4)
+        again = await extensions.change(LINE, 1, [StoredExtension("b", "x", 0)], limit=2)
+        assert (again.items, again.latest) == ([("b", "x", 5)], 5)
+        assert await extensions.of(LINE, 2) == ([], 0, 0)
+        with pytest.raises(UnknownMessage):
+            await extensions.change("c2c nobody", 1, [new], limit=2)

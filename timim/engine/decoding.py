@@ -11,7 +11,7 @@ from ..ids import ConversationKey, format_msg_id
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
 from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, MessageControl, Reaction
-from ..storage import NO_LAST, NO_UNREAD, IncomingAction, MessageRow
+from ..storage import EXTENSIBLE, NO_LAST, NO_UNREAD, RECEIPT, IncomingAction, MessageRow
 
 NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # profiles and memberships in the cache
@@ -56,7 +56,7 @@ def decode_message(entry: Entry, user_id: str) -> MessageRow:
         _state(entry.state) if isinstance(entry.state, EntryState) else None,
         mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
-        receipt=entry.receipt != 0,
+        requests=RECEIPT * (entry.receipt != 0) | EXTENSIBLE * (entry.extensible != 0),
         quiet=_quiet(entry.control) if entry.control is not msgspec.UNSET else 0,
         expired=entry.expired != 0,
     )

@@ -32,6 +32,7 @@ from .deletions import Deletions
 from .handler_sends import HandlerSends
 from .history import add_quote
 from .inbox import Inbox
+from .message_extensions import ExtensionRequests
 
 RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 READERS_PAGE = 100
@@ -127,6 +128,10 @@ class MessageActions:
             random=name.number,
         )
         await self._apply_reply(key, message, await self._request(wire.REACT_TO.request(body)))
+
+    def extensions(self, message: Message) -> ExtensionRequests:
+        """Return the extensions of a message at the server. Raises InvalidArgument if the server has not numbered it."""
+        return ExtensionRequests(self._connection, _conversation_of(message), message.seq)
 
     async def readers(self, message: Message) -> AsyncIterator[Reader]:
         """Yield the members who have read a group message. Raises the errors that `Message.readers` documents."""

@@ -23,10 +23,12 @@ from ..events import (
     ClientEvent,
     ConversationGroupsChanged,
     DoNotDisturbChanged,
+    ExtensionsChanged,
     FollowsChanged,
     GroupCountersChanged,
     GroupPinChanged,
     LabelsChanged,
+    StatusChanged,
 )
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
@@ -36,7 +38,9 @@ from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
 from ..protocol.group_state import GroupStateNotice
 from ..protocol.labels import LabelsNotice, marks_of
+from ..protocol.message_extensions import ExtensionChange, ExtensionsNotice
 from ..protocol.notices import entry_from_push
+from ..protocol.statuses import Presence, StatusItem, decode_text
 from ..transport.connection import Connection
 from ..util.shown_text import shown_text
 from .config import ClientConfig
@@ -53,6 +57,8 @@ Notice = (
     | FollowNotice
     | LabelsNotice
     | DoNotDisturbNotice
+    | StatusItem
+    | ExtensionsNotice
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
@@ -116,6 +122,10 @@ class PushRouter:
                 self._add(LabelsNotice, event.labels)
             case session.EVENT_DO_NOT_DISTURB:
                 self._add(DoNotDisturbNotice, event.quiet_times)
+            case session.EVENT_STATUS:
+                self._add(StatusItem, event.statuses)
+            case session.EVENT_EXTENSIONS:
+                self._add(ExtensionsNotice, event.extensions)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -157,6 +167,11 @@ class PushRouter:
                 if notice.list in _FOLLOW_LISTS:
                     changed = FollowsChanged(notice.account, FollowList(notice.list), notice.added > 0)
                     self._dispatcher.deliver_event(changed)
+            case ExtensionsNotice():
+                self._dispatcher.deliver_event(event_of_extensions(notice))
+            case StatusItem():
+                online = notice.presence == Presence.ONLINE
+                self._dispatcher.deliver_event(StatusChanged(notice.user, online, decode_text(notice.encoded)))
 
     def _add(self, kind: type[Notice], raws: list[msgspec.Raw]) -> None:
         self._notices.extend(decode(kind, raw) for raw in raws)
@@ -178,6 +193,20 @@ def events_of_labels(notice: LabelsNotice) -> Iterator[ClientEvent]:
         yield ConversationGroupsChanged(tuple(group.name for group in notice.groups))
     for item in notice.items:
         yield LabelsChanged(item.key, marks_of(item.marks), item.custom, item.group_names(notice.groups))
+
+
+def event_of_extensions(notice: ExtensionsNotice) -> ExtensionsChanged:
+    """Return the event of changed extensions of a message."""
+    kind = ConversationType.GROUP if notice.group_id else ConversationType.C2C
+    values = {item.key: item.value for item in notice.items if item.value}
+    return ExtensionsChanged(
+        ConversationKey(kind, notice.group_id or notice.peer),
+        notice.seq,
+        notice.user,
+        MappingProxyType(values),
+        tuple(item.key for item in notice.items if not item.value),
+        notice.kind == ExtensionChange.CLEAR,
+    )
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:

@@ -101,7 +101,7 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     Raises:
         HoldsNUL: A text has a NUL character; use `insert_each`.
     """
-    few = any(item.state is not None or item.mentions or item.calls or item.receipt or item.quiet for item in batch.incoming)
+    few = any(item.state is not None or item.mentions or item.calls or item.requests or item.quiet for item in batch.incoming)
     blob = _Blob()
     rows: list[tuple[object, ...]] = []
     for item in batch.incoming:
@@ -201,7 +201,7 @@ def _of_all(item: MessageRow, body: object, profile: object, member: object) -> 
 
 def _of_few(item: MessageRow, state: object) -> tuple[object, ...]:
     recalled = item.state is not None and item.state.recall_seq > 0
-    return state, item.quiet | recalled, packed_mentions(item.mentions), item.calls, item.receipt
+    return state, item.quiet | recalled, packed_mentions(item.mentions), item.calls, item.requests
 
 
 def _state(item: MessageRow) -> bytes | None:

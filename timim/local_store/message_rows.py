@@ -17,6 +17,7 @@ from ..protocol.elems import decode_body, decode_own_body
 from ..protocol.merger import blank_message
 from . import message_actions, unread
 from .checksums import require_body, require_header
+from .requests import unpack_requests
 from .types import MessageRow, RowPosition
 
 _FIELDS = (
@@ -25,7 +26,9 @@ _FIELDS = (
     " m.state, m.mentions, m.receipt, m.quiet, m.checksum, m.header_checksum"
 )
 _OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
-_OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
+_OF_RECEIPT = (
+    "CASE WHEN m.receipt & 1 THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
+)
 SELECT = (
     f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
     f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
@@ -62,7 +65,9 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
     message._priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
     message._sender_profile, message._sender_member = item.profile, item.member
     message._state = item.state or NO_STATE
-    message._mentions, message._receipt_requested = item.mentions, item.receipt
+    message._mentions = item.mentions
+    if item.requests:
+        unpack_requests(message, item.requests)
     if item.quiet:
         _set_excluded(message, item.quiet)
     return message
@@ -130,7 +135,8 @@ def message_of(row: tuple[Any, ...]) -> Message:
     if quiet:
         _set_excluded(message, quiet)
     if receipt:
-        message._receipt_requested, message._read_receipt_count, message._unread_receipt_count = True, readers or 0, others or 0
+        unpack_requests(message, receipt)
+        message._read_receipt_count, message._unread_receipt_count = readers or 0, others or 0
     return message
 
 

@@ -12,6 +12,7 @@ from ..message import Message, OfflinePush, Priority
 from ..protocol.elems import decode_own_body
 from ..protocol.merger import blank_message
 from .file import StoreFile
+from .requests import packed_requests, unpack_requests
 
 __all__ = ["ScheduledMessage", "ScheduledTable"]
 
@@ -47,7 +48,7 @@ class ScheduledTable:
                 message.cloud_custom_data,
                 message.priority.value,
                 _pack(list(message.mentions)),
-                message.receipt_requested,
+                packed_requests(message),
                 _pack(push) if push is not None else None,
             ),
         )
@@ -73,7 +74,8 @@ def _scheduled(row: tuple[Any, ...]) -> ScheduledMessage:
     message.load_body(body, decode_own_body)
     message._key = ConversationKey(ConversationType(type), peer)
     message._msg_id, message._cloud_custom_data = msg_id, cloud
-    message._priority, message._receipt_requested = Priority(priority), bool(receipt)
+    message._priority = Priority(priority)
+    unpack_requests(message, receipt)
     message._mentions = tuple(msgspec.json.decode(mentions))
     message._scheduled_at = due
     return ScheduledMessage(message, due, OfflinePush(**msgspec.json.decode(push)) if push is not None else None, bool(sent))

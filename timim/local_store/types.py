@@ -31,7 +31,7 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     state: MessageState | None = None
     mentions: tuple[str, ...] = ()
     calls: bool = False  # mentions this account, or everybody
-    receipt: bool = False
+    requests: int = 0  # RECEIPT, EXTENSIBLE
     quiet: int = 0  # NO_UNREAD, NO_LAST, both, or 0
     expired: bool = False  # stored, but not delivered to handlers
 

@@ -22,6 +22,7 @@ from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
 from .pending_changes import raise_server_read_seq, reset_read_seq, set_flags
+from .requests import packed_requests
 from .timeline_state import TimelineState
 from .types import Ack, AckResult, IngestBatch, IngestResult, LastPosition, MessageRow, Outgoing
 from .unread import NO_LAST, UnreadCounts
@@ -82,7 +83,7 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, outgoing: 
         of_body(outgoing.row_body),
         of_header(message.sender, message.timestamp, True, message.cloud_custom_data),
         packed_mentions(message.mentions),
-        message.receipt_requested,
+        packed_requests(message),
         outgoing.noted,
     )
 
@@ -364,7 +365,7 @@ def _refresh(
             packed(item.member),
             live,
             item.calls,
-            item.receipt,
+            item.requests,
             local_id,
         ),
     )

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from ..elem_base import Elem, Progress
-from ..errors import InvalidArgument
+from ..errors import AlreadySent, InvalidArgument
 from ..ids import ConversationKey, random_of, unique_id
-from ..util.arguments import Text, checked
 from ..util.displayed import Displayed
 from ..util.read_only import refusing
+from .extensions import ExtensionVerbs, MessageExtensions
+from .offline_push import OfflinePush
 
 if TYPE_CHECKING:  # the one import that goes up: a message has a conversation, whose methods return messages
     from timim import Conversation
@@ -56,21 +57,6 @@ class Priority(enum.StrEnum):
     NORMAL = "Normal"
     LOW = "Low"
     LOWEST = "Lowest"
-
-
-@checked(InvalidArgument)
-@dataclass(frozen=True, slots=True)
-class OfflinePush:
-    """Title and text of a message's offline push; `disable=True` sends none.
-
-    Raises:
-        InvalidArgument: A text is over 12 KB or has NUL.
-    """
-
-    title: Text = ""
-    desc: Text = ""
-    ext: Text = ""
-    disable: bool = False
 
 
 class SenderProfile(msgspec.Struct, frozen=True, gc=False):
@@ -129,6 +115,7 @@ class MessageVerbs(Protocol[M]):
     async def recall(self, message: M) -> None: ...
     async def edit(self, message: M, edited: M) -> None: ...
     async def react(self, message: M, reaction: str, *, remove: bool) -> None: ...
+    def extensions(self, message: M) -> ExtensionVerbs: ...
     def readers(self, message: M) -> AsyncIterator[Reader]: ...
     def not_readers(self, message: M) -> AsyncIterator[str]: ...
 
@@ -176,16 +163,42 @@ UNBOUND = "this message does not belong to a client: send it first, or use the o
     custom_data="use await message.set_custom_data(…)",
     mentions="pass mention= to conversation.send()",
     receipt_requested="pass request_receipt=True to conversation.send()",
+    extensible="call message.allow_extensions() before sending",
 )
 class MessageFields(Displayed):
     """Fields of a message besides its elems. The client sets them when it sends, stores or receives the message."""
 
     # fmt: off
     __slots__ = (
-        "_attempt", "_cloud_custom_data", "_custom_data", "_custom_int", "_excluded_from_last_message",
-        "_excluded_from_unread", "_is_read", "_is_self", "_key", "_local_id", "_mentions", "_msg_id", "_owner", "_priority",
-        "_read_by_peer", "_read_receipt_count", "_receipt_requested", "_redelivered", "_replayed", "_scheduled_at", "_sender",
-        "_sender_member", "_sender_profile", "_seq", "_state", "_status", "_timestamp", "_unread_receipt_count",
+        "_attempt",
+        "_cloud_custom_data",
+        "_custom_data",
+        "_custom_int",
+        "_excluded_from_last_message",
+        "_excluded_from_unread",
+        "_extensible",
+        "_is_read",
+        "_is_self",
+        "_key",
+        "_local_id",
+        "_mentions",
+        "_msg_id",
+        "_owner",
+        "_priority",
+        "_read_by_peer",
+        "_read_receipt_count",
+        "_receipt_requested",
+        "_redelivered",
+        "_replayed",
+        "_scheduled_at",
+        "_sender",
+        "_sender_member",
+        "_sender_profile",
+        "_seq",
+        "_state",
+        "_status",
+        "_timestamp",
+        "_unread_receipt_count",
     )
     # fmt: on
 
@@ -211,6 +224,7 @@ class MessageFields(Displayed):
         self._local_id: int = 0
         self._mentions: tuple[str, ...] = ()
         self._receipt_requested: bool = False
+        self._extensible: bool = False
         self._read_by_peer: bool = False
         self._read_receipt_count: int = 0
         self._unread_receipt_count: int = 0
@@ -308,6 +322,32 @@ class MessageFields(Displayed):
     def receipt_requested(self) -> bool:
         """True if the sender asked for the readers of the group message."""
         return self._receipt_requested
+
+    @property
+    def extensible(self) -> bool:
+        """True if the sender allowed extensions of the message."""
+        return self._extensible
+
+    def allow_extensions(self) -> None:
+        """Let the users of the conversation set extensions of this message; call this before sending.
+
+        Raises:
+            AlreadySent: The message was sent before.
+        """
+        if self._status is not None:
+            raise AlreadySent("the message was sent before, and its extensions are allowed or not; create a new Message")
+        self._extensible = True
+
+    @property
+    def extensions(self) -> MessageExtensions:
+        """The extensions of the message: keys with values that all users of the conversation read and set.
+
+        Raises:
+            InvalidArgument: The message does not belong to a client, or the server has not numbered it.
+        """
+        if self._owner is None:
+            raise InvalidArgument(UNBOUND)
+        return MessageExtensions(self._owner.message_verbs.extensions(self))
 
     @property
     def read_by_peer(self) -> bool:

@@ -14,6 +14,9 @@ FRIEND_DELETED = "Sns.CallbackFriendDelete"
 BLOCKED = "Sns.CallbackBlackListAdd"
 UNBLOCKED = "Sns.CallbackBlackListDelete"
 
+FOLLOWED = "Follow.CallbackAfterFollowAdd"
+UNFOLLOWED = "Follow.CallbackAfterFollowDelete"
+
 BEFORE_C2C = "C2C.CallbackBeforeSendMsg"
 AFTER_C2C = "C2C.CallbackAfterSendMsg"
 C2C_READ = "C2C.CallbackAfterMsgReport"
@@ -41,13 +44,11 @@ BEFORE = frozenset({BEFORE_ADD_FRIEND, BEFORE_ANSWER, BEFORE_C2C, BEFORE_CREATE,
 AFTER = frozenset(
     {STATE, PROFILE, FRIEND_ADDED, FRIEND_DELETED, BLOCKED, UNBLOCKED, AFTER_C2C, C2C_READ, C2C_RECALLED, CREATED, JOINED}
     | {EXITED, AFTER_GROUP, GROUP_REFUSED, GROUP_FULL, DESTROYED, INFO_CHANGED, GROUP_RECALLED, MEMBER_CHANGED}
-    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED}
+    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, FOLLOWED, UNFOLLOWED}
 )
 CALLBACKS = BEFORE | AFTER
 
 NOT_SERVED = {
-    "Follow.CallbackAfterFollowAdd": "the server has no followers",
-    "Follow.CallbackAfterFollowDelete": "the server has no followers",
     "Group.CallbackOnMemberStateChange": "members of an AVChatRoom do not come and go by their connections",
     "Group.CallbackOnDailyGroupQuotaAlarm": "new groups of a day have no quota",
     "Group.CallbackBeforeCreateTopic": "groups have no topics",

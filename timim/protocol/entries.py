@@ -135,6 +135,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
+    extensible: Int = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions of the message
     control: MessageControl | msgspec.UnsetType = msgspec.field(name="SendMsgControl", default=msgspec.UNSET)
     # the only users who may see this entry of a group: the sender and the receivers; for all members if it is empty
     audience: Sequence[str] = msgspec.field(name="TimelineAudience", default_factory=list)

@@ -40,7 +40,7 @@ class SendC2CRequest(Body, kw_only=True):
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
     sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
     receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # only 0 is served
-    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # only 0 is served
+    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
@@ -89,7 +89,7 @@ class SendGroupRequest(Body, kw_only=True):
     receivers: list[str] = msgspec.field(name="To_Account", default_factory=list)  # the only members who get the message
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1: to devices online now; not stored, no seq
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
-    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # only 0 is served
+    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     topic_id: str = msgspec.field(name="TopicId", default="")  # must be empty
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)

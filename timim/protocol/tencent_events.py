@@ -5,6 +5,7 @@ The entry of an action has a seq like a message. A client that does not support 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
 from .follows import FollowNotice
 from .group_state import Counter
 from .labels import ConversationGroup, LabelsItem
+from .message_extensions import ExtensionChange, ExtensionItem
 from .notices import FriendApplicationItem
 from .reactions import SHOWN_USERS, summary_of
+from .statuses import StatusItem
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
@@ -91,6 +94,21 @@ def own_reaction_event(act: EntryAction, target: EntryPayload) -> msgspec.Raw:
     """Return the event that this account has added or removed a reaction on another device."""
     notice = message_name(target) | {"Reaction": act.reaction, "OperateType": 2 if act.removed else 1}
     return _raw({"Event": session.EVENT_MESSAGE_ACTION, "MsgReactionNotify": notice})
+
+
+def extensions_event(target: EntryPayload, kind: ExtensionChange, items: Sequence[ExtensionItem], latest: int) -> msgspec.Raw:
+    """Return the event that extensions of a message were set or deleted; all up to `latest` if the kind is CLEAR."""
+    name = {"MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    changed: dict[str, Any] = {"ClearMsgSeq": latest} if kind is ExtensionChange.CLEAR else {"MsgKeyValue": items}
+    field = {ExtensionChange.SET: "SetKVInfo", ExtensionChange.DELETE: "DeleteKVInfo", ExtensionChange.CLEAR: "ClearKVInfo"}
+    notice = {
+        "ExtensionGroupMsgInfo" if target.to_group_id else "ExtensionC2cMsgInfo": name,
+        "TinyId": target.tiny_id,
+        "MsgOptType": int(kind),
+        field[kind]: [changed],
+        "MsgLastSeq": latest,
+    }
+    return _raw({"Event": session.EVENT_EXTENSIONS, "MsgExtensionNotify": notice})
 
 
 def own_application_event(user: str, item: FriendApplicationItem) -> msgspec.Raw:
@@ -180,6 +198,11 @@ def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.R
         "FollowDiffList": [{"IsAdd": notice.added, "FollowType": notice.list}],
     }
     return _raw({"Event": session.EVENT_FOLLOW, "FollowChangeList": [change]})
+
+
+def status_event(item: StatusItem) -> msgspec.Raw:
+    """Return the event that the status of a user has changed: of this account, or of one that it watches."""
+    return _raw({"Event": session.EVENT_STATUS, "UserStatusList": [item]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:

@@ -12,7 +12,6 @@ import logging
 import os
 import random
 import secrets
-import socket as sockets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -35,7 +34,7 @@ from .content.downloads import Downloads
 from .content.uploads import Uploads
 from .endpoints.exposure import warnings_of
 from .endpoints.health import HealthEndpoint
-from .endpoints.http_server import HttpServer
+from .endpoints.http_server import HttpServer, listen
 from .endpoints.media import MediaEndpoint
 from .endpoints.rest import RestEndpoint
 from .endpoints.tls import ServerTls
@@ -46,6 +45,7 @@ from .handlers.registry import Services
 from .integrations.service import Integrations
 from .messaging.actions import ActionLimits, ActionPoster
 from .messaging.admission import Admission, MessageRules
+from .messaging.extensions import ExtensionPoster
 from .messaging.history import HistoryReader
 from .messaging.importer import MessageImporter
 from .messaging.posting import MessagePoster
@@ -59,6 +59,7 @@ from .sessions.bus_listener import BusListener
 from .sessions.device_slots import DeviceSlots
 from .sessions.fanout import Fanout
 from .sessions.revocations import Revocations
+from .sessions.status_watch import StatusWatch
 from .settings import Settings
 from .social.apply import ChangesetApplier
 from .social.entity_cache import EntityCache
@@ -66,10 +67,6 @@ from .store.base import Store
 from .store.sqlite import SqliteStore
 
 log = logging.getLogger("timim.server")
-
-
-class PortInUse(TimimError):
-    """The address is in use by another program, or cannot be used; choose another `host` or `port`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +176,7 @@ class Server:
         if settings.tls_cert is not None:
             self._tls = await asyncio.to_thread(ServerTls, settings.tls_cert, settings.tls_key)
         store = await self._open_store(parts, metrics)
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
         parts.callback(listener.close)
         self._port = listener.getsockname()[1]
         if settings.data_dir is not None and not settings.database:
@@ -189,7 +186,8 @@ class Server:
         integrations = Integrations(settings, store, entities, bus, app_id=self.app_id, now=self._now)
         device_slots = DeviceSlots(settings.devices, store.device_slots, self._fanout)
         revocations = Revocations(store.revocations, self._fanout, bus, now=self._now)
-        bus.join(BusListener(self._fanout, entities, device_slots, revocations, integrations, random.Random()))
+        statuses = StatusWatch(self._fanout, entities, bus)
+        bus.join(BusListener(self._fanout, entities, device_slots, revocations, integrations, statuses, random.Random()))
         parts.push_async_callback(bus.stop)
         await bus.start()
         for admin in settings.administrators:
@@ -200,12 +198,12 @@ class Server:
         await integrations.open()
         blobs = await asyncio.to_thread(BlobStore.from_settings, settings)
         uploads = Uploads(store.media, blobs, settings, now=self._now)
-        services = await self._services(store, bus, entities, integrations, blobs, uploads, metrics, revocations)
+        services = await self._services(store, bus, entities, integrations, blobs, uploads, metrics, revocations, statuses)
         parts.push_async_callback(lambda: services.changesets.drain(self._drain_left_s()))
         sweep = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
         parts.push_async_callback(_cancel, sweep)
-        parts.push_async_callback(device_slots.close)
-        parts.push_async_callback(revocations.close)
+        for close in (device_slots.close, revocations.close, statuses.close):
+            parts.push_async_callback(close)
         auth = Auth(self.app_id, self._secret_keys, store.revocations, now=self._now)
         limits = RequestLimits(settings, metrics, now=time.monotonic)
         shares = FairShares(settings.requests_in_flight_shared, now=time.monotonic)
@@ -267,6 +265,7 @@ class Server:
         uploads: Uploads,
         metrics: Metrics,
         revocations: Revocations,
+        statuses: StatusWatch,
     ) -> Services:
         settings, now = self.settings, self._now
         media_url = f"{settings.public_url.rstrip('/') or self.url.replace('ws', 'http', 1)}/media"
@@ -292,10 +291,12 @@ class Server:
             history=HistoryReader(store, entities, now=now),
             changesets=ChangesetApplier(bus, entities, integrations.outbox, now=now, members_limit=settings.group_members),
             actions=ActionPoster(store, bus, entities, rules, integrations.outbox, now=now, limits=limits),
+            extensions=ExtensionPoster(store, bus, entities, rules),
             integrations=integrations,
             bus=bus,
             fanout=self._fanout,
             revocations=revocations,
+            statuses=statuses,
             uploads=uploads,
             downloads=Downloads(
                 store.media,
@@ -400,18 +401,3 @@ def _lock(folder: Path) -> FileLock:
     except OSError as exc:
         raise StorageError(f"cannot write to the data folder {folder}: {exc.strerror}") from exc
     return lock
-
-
-def _listen(host: str, port: int) -> sockets.socket:
-    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    # asyncio disables Nagle's algorithm only if the protocol is explicitly TCP; otherwise a reply that follows a push waits
-    # 40 ms for the delayed ack of the other end
-    listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
-    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as exc:
-        listener.close()
-        raise PortInUse(f"cannot listen on {host}:{port}: {exc.strerror}; choose another host or port") from exc
-    listener.setblocking(False)
-    return listener

@@ -273,6 +273,16 @@ TABLE: list[tuple[str, Cause, dict[str, dict[str, Any]]]] = [
         {names.UNBLOCKED: {"PairList": [{"From_Account": "alice", "To_Account": "bob"}]}},
     ),
     (
+        "following",
+        lambda s: s.alice.follows.add("bob"),
+        {names.FOLLOWED: {"From_Account": "alice", "FollowList": [{"To_Account": "bob"}]}},
+    ),
+    (
+        "following no more",
+        lambda s: s.alice.follows.remove("bob"),
+        {names.UNFOLLOWED: {"From_Account": "alice", "FollowList": [{"To_Account": "bob"}]}},
+    ),
+    (
         "changing a profile",
         lambda s: s.alice.profile.set(nickname="Al"),
         {

@@ -164,21 +164,20 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
             (group.id, {"receivers": ["b3"], "receipt": 1}, "NeedReadReceipt"),
             (room.id, {"receivers": ["a3"]}, "AVChatRoom"),
             (group.id, {"topic_id": "t"}, "TopicId"),
-            (group.id, {"extensible": 1}, "SupportMessageExtension"),
             (group.id, {"control": ["NoSuch"]}, "NoSuch"),
             (group.id, {"without_callbacks": ["ForbidBeforeSendMsgCallback"]}, "ForbidCallbackControl"),
         ):
             with pytest.raises(timim.InvalidArgument, match=words) as refused:
                 await post_group(alice, where, **fields)
             assert refused.value.code == 10004
-        for fields, words in (
+        refused_c2c: list[tuple[dict[str, Any], str]] = [
             ({"sync_other_machine": 2}, "SyncOtherMachine"),
             ({"receipt": 1}, "IsNeedReadReceipt"),
-            ({"extensible": 1}, "SupportMessageExtension"),
             ({"msg_life_time": -1}, "MsgLifeTime"),
             ({"control": ["NoSuch"]}, "NoSuch"),
             ({"without_callbacks": ["ForbidAfterSendMsgCallback"]}, "ForbidCallbackControl"),
-        ):
+        ]
+        for fields, words in refused_c2c:
             with pytest.raises(timim.InvalidArgument, match=words) as refused:
                 await post_c2c(alice, "b3", **fields)
             assert refused.value.code == 90001

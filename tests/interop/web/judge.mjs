@@ -103,6 +103,7 @@ const todo = {
   login: ({ userID, userSig }) => chat.login({ userID, userSig }),
   logout: () => chat.logout(),
   send: async ({ kind, to, conversationType, payload }) => message((await chat.sendMessage(make[kind]({ to, conversationType, payload }))).data.message),
+  sendMade: async ({ kind, options }) => message((await chat.sendMessage(make[kind](options))).data.message),
   conversations: async () => (await chat.getConversationList()).data.conversationList.map(conversation),
   messages: async ({ conversationID, nextReqMessageID }) => {
     const { data } = await chat.getMessageList({ conversationID, nextReqMessageID });

@@ -40,7 +40,7 @@ INCOMING = st.builds(
     state=st.none() | st.builds(MessageState, recall_seq=st.integers(0, 1), recaller=TEXT, version=st.integers(0, 2)),
     mentions=st.sampled_from([(), ("bob",), (ALL, "a\0b")]),
     calls=st.booleans(),
-    receipt=st.booleans(),
+    requests=st.integers(0, 3),
 )
 PLAIN = st.builds(
     MessageRow,

@@ -84,6 +84,10 @@ class Listener(Protocol):
         """React to the login on another node of a user who has sessions on this node."""
         ...
 
+    def on_presence(self, user: str) -> None:
+        """React to a change of the status of a user whom this node watches."""
+        ...
+
     def on_node_lost(self) -> None:
         """React to the end of another node, whose work any node may finish."""
         ...
@@ -98,6 +102,22 @@ class Memberships(Protocol):
 
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return a user's groups, each with the first seq that the user may see. Raises StorageError."""
+        ...
+
+
+class PresenceReports(Protocol):
+    """The reports between nodes that the status of a user may have changed. A report can be lost."""
+
+    def send(self, user: str) -> None:
+        """Report to the nodes that watch a user that the user's status may have changed."""
+        ...
+
+    async def watch(self, users: Iterable[str]) -> None:
+        """Receive the reports about users, until `unwatch`."""
+        ...
+
+    def unwatch(self, user: str) -> None:
+        """Receive no more reports about a user."""
         ...
 
 
@@ -138,6 +158,11 @@ class Bus(Protocol):
 
     def unlisten(self, user: str) -> None:
         """Unsubscribe for a session that ended. Call this once for each `listen`."""
+        ...
+
+    @property
+    def presence(self) -> PresenceReports:
+        """The reports of changed statuses."""
         ...
 
     @property

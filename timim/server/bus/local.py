@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
-from .base import Event, Invalidation, Listener, LoginAnnouncement
+from .base import Event, Invalidation, Listener, LoginAnnouncement, PresenceReports
 
 
 class LocalBus:
@@ -15,6 +15,7 @@ class LocalBus:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._receivers: list[Callable[[Event], None]] = []
+        self.presence: PresenceReports = _LocalPresence(self._listeners)
 
     def publish(self, event: Event, *, again: bool = False) -> None:
         if again:
@@ -50,3 +51,20 @@ class LocalBus:
 
     def unlisten(self, user: str) -> None:
         """Do nothing."""
+
+
+class _LocalPresence:
+    """The reports of changed statuses at the only node, which hears all of them."""
+
+    def __init__(self, listeners: list[Listener]) -> None:
+        self._listeners = listeners
+
+    def send(self, user: str) -> None:
+        for listener in self._listeners:
+            listener.on_presence(user)
+
+    async def watch(self, users: Iterable[str]) -> None:
+        """Do nothing: all reports are delivered."""
+
+    def unwatch(self, user: str) -> None:
+        """Do nothing: all reports are delivered."""

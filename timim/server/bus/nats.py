@@ -8,14 +8,14 @@ periodically.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
 from ..metrics import BusMetrics
-from .base import Event, Invalidation, Listener, LoginAnnouncement, Memberships
+from .base import Event, Invalidation, Listener, LoginAnnouncement, Memberships, PresenceReports
 from .heartbeats import HEARTBEAT_S, HeartbeatMonitor
 from .loss_reports import LossReports
 from .nats_connection import NatsConnection, TaskSet
@@ -42,6 +42,7 @@ class NatsBus:
         self._queries = PresenceQuery(self._heartbeats.node_id, _QueryTransport(self._connection, self._subjects))
         self._losses = LossReports(self._connection, self._subjects, self._listeners, self._metrics)
         self._subscriptions = NatsSubscriptions(self._connection, self._subjects, memberships, self._listeners, self._metrics)
+        self.presence: PresenceReports = _NatsPresence(self._connection, self._subjects, self._listeners)
         self._tasks = TaskSet()
         self._connected_before = False
 
@@ -190,3 +191,29 @@ class _QueryTransport:
 
     def reply(self, node: str, message: bytes) -> None:
         self._connection.send(self._subjects.answers(node), message)
+
+
+class _NatsPresence:
+    """The reports of changed statuses, with a subject for each watched user."""
+
+    def __init__(self, connection: NatsConnection, subjects: Subjects, listeners: list[Listener]) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._listeners = listeners
+
+    def send(self, user: str) -> None:
+        for listener in self._listeners:
+            listener.on_presence(user)
+        self._connection.send(self._subjects.presence(user), user.encode())
+
+    async def watch(self, users: Iterable[str]) -> None:
+        for user in users:
+            await self._connection.subscribe(self._subjects.presence(user), self._hear)
+        await self._connection.flush()
+
+    def unwatch(self, user: str) -> None:
+        self._connection.unsubscribe(self._subjects.presence(user))
+
+    async def _hear(self, message: Msg) -> None:
+        for listener in self._listeners:
+            listener.on_presence(message.data.decode())

@@ -97,6 +97,10 @@ class Subjects:
         """Return the subject of a group's hints."""
         return f"{self._prefix}.g.{_token(group_id)}"
 
+    def presence(self, user: str) -> str:
+        """Return the subject of reports that a user's status may have changed."""
+        return f"{self._prefix}.s.{_token(user)}"
+
     def answers(self, node_id: str) -> str:
         """Return the NATS subject on which a node receives the answers to its presence queries."""
         return f"{self._prefix}.answer.{node_id}"

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import StorageError
+from ...errors import StorageError, TimimError
 from ..metrics import Metrics
 from ..settings import Settings
 from .guarded_listener import GuardedListener
@@ -24,10 +24,14 @@ from .peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from .peer_transport import PeerGuard, PeerTransport
 from .tls import HANDSHAKE_S, ServerTls
 
-__all__ = ["HttpServer"]
+__all__ = ["HttpServer", "PortInUse", "listen"]
 
 ACCEPTED_A_TURN = 4  # connections that are accepted before the others have their turn
 KEEP_ALIVE_S = 5.0  # for the first byte of the next request
+
+
+class PortInUse(TimimError):
+    """The address is in use by another program, or cannot be used; choose another `host` or `port`."""
 
 
 class HttpServer(uvicorn.Server):
@@ -139,3 +143,23 @@ def _dated(app: ASGIApp) -> ASGIApp:
 @lru_cache(maxsize=1)
 def _date_at(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
+
+
+def listen(host: str, port: int) -> sockets.socket:
+    """Return a listening socket.
+
+    Raises:
+        PortInUse: The address cannot be used.
+    """
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    # asyncio disables Nagle's algorithm only if the protocol is explicitly TCP; otherwise a reply that follows a push waits
+    # 40 ms for the delayed ack of the other end
+    listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise PortInUse(f"cannot listen on {host}:{port}: {exc.strerror}; choose another host or port") from exc
+    listener.setblocking(False)
+    return listener

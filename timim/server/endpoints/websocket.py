@@ -19,6 +19,7 @@ from ...protocol.codec import Reply, decode, encode
 from ...protocol.frames import Frame, Head, decode_frames, encode_frame
 from ...protocol.messages import REPLY_TOO_LONG, SENDS
 from ...protocol.pacing import RATE_CODE
+from ...protocol.statuses import encode_text
 from ...util.failpoints import failpoint
 from ..bus.base import LoginAnnouncement
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
@@ -114,12 +115,14 @@ class WebSocketEndpoint:
             self._services.bus.announce_login(
                 LoginAnnouncement(session.user, client.device, client.platform, session.started_at, client.resumed)
             )
+            await self._services.statuses.begin(session.user)
             await self._device_slots.recheck(session.user, client.platform)  # another login may precede `listen`
             await self._serve(socket, session, caller)
         finally:
             self._served.discard(serving)
             self._services.fanout.remove(session)
             self._services.bus.unlisten(session.user)
+            self._services.statuses.end(session.user)
             if session.closed_because == LOGGED_OUT:
                 self._integrations.on_presence(caller, "Logout", "Unregister")
                 await self._device_slots.release(session)
@@ -210,6 +213,7 @@ class WebSocketEndpoint:
             hello_interval=settings.hello_interval_s,
             time_stamp=int(now),
             client_ip=socket.client.host if socket.client else "",
+            custom_status=encode_text(account.status),
             expired_time=login.expires_at,
         )
         if ours is not None:

@@ -15,6 +15,7 @@ from . import (
     labels,
     long_mergers,
     message_actions,
+    message_extensions,
     profiles,
     providers,
     reactions,
@@ -28,6 +29,7 @@ from . import (
     rest_imports,
     rest_messages,
     rest_reading,
+    statuses,
     system,
     web_client,
 )
@@ -50,6 +52,7 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     labels.HANDLERS,
     long_mergers.HANDLERS,
     message_actions.HANDLERS,
+    message_extensions.HANDLERS,
     profiles.HANDLERS,
     providers.HANDLERS,
     reactions.HANDLERS,
@@ -63,6 +66,7 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     rest_imports.HANDLERS,
     rest_messages.HANDLERS,
     rest_reading.HANDLERS,
+    statuses.HANDLERS,
     system.HANDLERS,
     web_client.HANDLERS,
 )

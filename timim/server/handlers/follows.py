@@ -8,12 +8,13 @@ import msgspec
 
 from ...errors import InvalidArgument, TimimError
 from ...ids import checked_user_id
+from ...protocol import callbacks, session, tencent_events
 from ...protocol import follows as wire
-from ...protocol import session, tencent_events
 from ...protocol.codec import encode
 from ...protocol.friends import FriendResult
 from ...protocol.profiles import FACE, NICK
 from ..bus.base import Event
+from ..social.outbox import CallbackReport, user_lane
 from ..store.base import StoredAccount
 from ..store.follows import FollowTie
 from .profiles import acting
@@ -55,12 +56,17 @@ async def _one(context: RequestContext, me: str, user: str, *, added: bool) -> N
     if user == me:
         raise InvalidArgument("users cannot follow themselves", code=30001)
     mine, theirs = await entities.account(me), await entities.account(checked_user_id(user))
+    outbox = context.services.integrations.outbox
+    body = {"From_Account": me, "FollowList": [{"To_Account": user}]}
+    report = CallbackReport(user_lane(me), callbacks.FOLLOWED if added else callbacks.UNFOLLOWED, body)
+    reports = outbox.rows((report,))
     if added:
-        tie = await follows.add(me, user, time=int(context.services.now()), limit=FOLLOWING_LIMIT)
+        tie = await follows.add(me, user, time=int(context.services.now()), limit=FOLLOWING_LIMIT, reports=reports)
     else:
-        tie = await follows.remove(me, user)
+        tie = await follows.remove(me, user, reports=reports)
     if tie is None:
         return
+    outbox.on_stored(reports)
     for owner, other, list in _changed_lists(mine, theirs, tie):
         notice = wire.FollowNotice(account=other.user_id, list=list, added=int(added))
         plain = tencent_events.follow_event(notice, nick=other.nickname, face_url=other.face_url)

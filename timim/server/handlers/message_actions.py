@@ -38,6 +38,20 @@ async def c2c_seq(services: Services, user: str, peer: str, *, msg_seq: int, ran
     return seq
 
 
+async def c2c_seq_of_key(services: Services, user: str, peer: str, msg_key: str) -> int:
+    """Return the seq of a C2C message of two users by its `MsgKey`.
+
+    Raises:
+        InvalidArgument: The text is no MsgKey (90001).
+        UnknownMessage: There is no such message in the conversation (20022).
+    """
+    named = _MSG_KEY.fullmatch(msg_key)
+    if named is None:
+        raise InvalidArgument(f"MsgKey must be MsgSeq_MsgRandom_MsgTime, not {msg_key[:40]!r}", code=90001)
+    seq, random, time = map(int, named.groups())
+    return await c2c_seq(services, user, peer, msg_seq=seq, random=random, time=time)
+
+
 async def _named_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
     return await c2c_seq(context.services, context.user, peer, msg_seq=msg_seq, random=random, time=time)
 
@@ -49,11 +63,7 @@ async def seq_of_key(context: RequestContext, peer: str, msg_key: str) -> int:
         InvalidArgument: The text is no MsgKey (90001).
         UnknownMessage: There is no such message in the conversation (20022).
     """
-    named = _MSG_KEY.fullmatch(msg_key)
-    if named is None:
-        raise InvalidArgument(f"MsgKey must be MsgSeq_MsgRandom_MsgTime, not {msg_key[:40]!r}", code=90001)
-    seq, random, time = map(int, named.groups())
-    return await _named_seq(context, peer, msg_seq=seq, random=random, time=time)
+    return await c2c_seq_of_key(context.services, context.user, peer, msg_key)
 
 
 def c2c_key(peer: str) -> ConversationKey:

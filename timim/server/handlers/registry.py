@@ -27,6 +27,7 @@ from ..content.downloads import Downloads
 from ..content.uploads import Uploads
 from ..integrations.service import Integrations
 from ..messaging.actions import ActionPoster
+from ..messaging.extensions import ExtensionPoster
 from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
 from ..messaging.importer import MessageImporter
 from ..messaging.posting import MessagePoster
@@ -34,6 +35,7 @@ from ..metrics import Metrics
 from ..sessions.fanout import Fanout
 from ..sessions.revocations import Revocations
 from ..sessions.session import Session
+from ..sessions.status_watch import StatusWatch
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
 from ..social.cached_reads import CachedReads
@@ -66,10 +68,12 @@ class Services:
     history: HistoryReader
     changesets: ChangesetApplier
     actions: ActionPoster
+    extensions: ExtensionPoster
     integrations: Integrations
     bus: Bus
     fanout: Fanout
     revocations: Revocations
+    statuses: StatusWatch
     uploads: Uploads
     downloads: Downloads
     now: Callable[[], float]

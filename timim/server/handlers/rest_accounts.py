@@ -94,7 +94,7 @@ class PlatformStatus(msgspec.Struct, kw_only=True):
     status: str = msgspec.field(name="Status", default="Online")
 
 
-class UserStatus(msgspec.Struct, kw_only=True, omit_defaults=True):
+class OnlineStatus(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A user who is "Online" or "Offline"; `State` is the older name of `Status`."""
 
     user: str = msgspec.field(name="To_Account")
@@ -113,7 +113,7 @@ class FailedAccount(msgspec.Struct, kw_only=True):
 class StatusReply(Reply):
     """The status of each account; unknown accounts are in `ErrorList`."""
 
-    results: list[UserStatus] = msgspec.field(name="QueryResult", default_factory=list)
+    results: list[OnlineStatus] = msgspec.field(name="QueryResult", default_factory=list)
     errors: list[FailedAccount] = msgspec.field(name="ErrorList", default_factory=list)
 
 
@@ -189,7 +189,7 @@ async def query_status(context: RequestContext, body: StatusRequest) -> StatusRe
             reply.errors.append(FailedAccount(user=user, code=UNKNOWN_ACCOUNT))
             continue
         status = "Online" if user in online else "Offline"
-        found = UserStatus(user=user, status=status, state=status)
+        found = OnlineStatus(user=user, status=status, state=status)
         if body.detail:
             platforms = {_PLATFORMS[session.client.platform] for session in context.services.fanout.of(user)}
             found.detail = [PlatformStatus(platform=name) for name in sorted(platforms)]

@@ -59,4 +59,5 @@ def payload_of(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Sto
         payload.audience = audience(outgoing)
         payload.life_s = options.life_s
         payload.unreported = int(options.unreported)
+        payload.extensible = int(options.extensible)
     return payload

@@ -38,7 +38,7 @@ from .destinations import Destination, audience, resolve
 from .message_entries import kind_of, payload_of
 from .message_reports import failure_report, sent_report
 from .sender_lane import LanePlace, SenderLane
-from .validation import OutgoingMessage
+from .validation import OutgoingMessage, check_name
 
 ATTEMPTS_LIMIT = 20  # each further attempt means that another node has changed an entity since the one before
 ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
@@ -121,6 +121,7 @@ class MessagePoster:
             StorageError: The store failed; nothing was stored.
         """
         if outgoing.lookup_only:
+            check_name(outgoing)
             return await self._lookup(outgoing, timeline_of(outgoing.sender, key))
         posting = _Posting(outgoing, self._rules.validator.check(outgoing), self._place(outgoing.sender))
         try:

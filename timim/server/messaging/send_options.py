@@ -29,6 +29,7 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
         life_s: Seconds after which the message is not delivered as new; 0 for no limit.
         unasked: Make no callback before sending.
         unreported: Make no callback after sending.
+        extensible: Users may set extensions of the message.
     """
 
     online: bool = False
@@ -37,6 +38,7 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
     life_s: int = 0
     unasked: bool = False
     unreported: bool = False
+    extensible: bool = False
 
     @property
     def targeted(self) -> bool:
@@ -58,7 +60,6 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
     for name, value, served in (
         ("SyncOtherMachine", body.sync_other_machine, 1),
         ("IsNeedReadReceipt", body.receipt, 0),
-        ("SupportMessageExtension", body.extensible, 0),
     ):
         if value not in (0, served):
             raise InvalidArgument(f"{name} {value} is not supported; leave it out, or set it to {served}", code=_C2C)
@@ -68,10 +69,11 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
         raise InvalidArgument(f"MsgLifeTime must be 0 (online message) or more seconds, not {life}", code=_C2C)
     online = bool(body.online_only) or life == 0
     control = _control(body.control, _C2C)
-    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL and not any(callbacks):
+    extensible = bool(body.extensible)
+    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL and not any((*callbacks, extensible)):
         return PLAIN
     life_s = min(life, LIFE_LIMIT_S) if not isinstance(life, msgspec.UnsetType) and not online else 0
-    return SendOptions(online, (), control, life_s, *callbacks)
+    return SendOptions(online, (), control, life_s, *callbacks, extensible)
 
 
 def _is_plain(body: SendC2CRequest) -> bool:
@@ -93,13 +95,12 @@ def group_options(body: SendGroupRequest, *, admin: bool = False) -> SendOptions
     Raises:
         InvalidArgument: A field has a value that is not served, or To_Account has too many accounts (10004).
     """
-    if body.extensible:
-        raise InvalidArgument("SupportMessageExtension 1 is not supported; leave it out, or set it to 0", code=_GROUP)
     if body.topic_id:
         raise InvalidArgument("TopicId is not supported, because groups have no topics; leave it out", code=_GROUP)
     callbacks = _omitted_callbacks(body.without_callbacks, _GROUP, admin=admin)
     control = _control(body.control, _GROUP)
-    if not body.receivers and not body.online_only and control is NO_CONTROL and not any(callbacks):
+    extensible = bool(body.extensible)
+    if not body.receivers and not body.online_only and control is NO_CONTROL and not any((*callbacks, extensible)):
         return PLAIN
     if len(body.receivers) > RECEIVERS_LIMIT:
         text = f"To_Account has {len(body.receivers)} accounts; the limit is {RECEIVERS_LIMIT}; send several messages"
@@ -107,7 +108,7 @@ def group_options(body: SendGroupRequest, *, admin: bool = False) -> SendOptions
     receivers = tuple(dict.fromkeys(checked_user_id(user) for user in body.receivers))
     if receivers and body.receipt:
         raise InvalidArgument("NeedReadReceipt is not supported with To_Account; leave one of them out", code=_GROUP)
-    return SendOptions(bool(body.online_only), receivers, control, 0, *callbacks)
+    return SendOptions(bool(body.online_only), receivers, control, 0, *callbacks, extensible)
 
 
 def _omitted_callbacks(named: list[str], code: int, *, admin: bool) -> tuple[bool, bool]:

@@ -80,10 +80,7 @@ class MessageValidator:
             InvalidArgument: Another field is malformed (90002, 90005).
         """
         self._check_size(outgoing)
-        if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
-            raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
-        if not 0 <= outgoing.source < 1 << 31:
-            raise InvalidArgument("TimelineMsgSource must be 0 to 2147483647", code=90005)
+        check_name(outgoing)
         if isinstance(outgoing.push, PushInfo) and not fits(outgoing.push.push_flag):
             raise InvalidArgument("PushFlag of OfflinePushInfo must be 0 or 1", code=90005)
         try:
@@ -117,3 +114,15 @@ class MessageValidator:
                 f"the limit is {self.max_message_bytes}",
                 code=93000,
             )
+
+
+def check_name(outgoing: OutgoingMessage) -> None:
+    """Check the numbers of a message's msg_id.
+
+    Raises:
+        InvalidArgument: A number is out of its range (90005).
+    """
+    if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
+        raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
+    if not 0 <= outgoing.source < 1 << 31:
+        raise InvalidArgument("TimelineMsgSource must be 0 to 2147483647", code=90005)

@@ -16,6 +16,7 @@ from .device_slots import DeviceSlots
 from .fanout import Fanout
 from .revocations import Revocations
 from .session import Session
+from .status_watch import StatusWatch
 
 
 class Backlog(Protocol):
@@ -36,6 +37,7 @@ class BusListener:
         device_slots: DeviceSlots,
         revocations: Revocations,
         backlog: Backlog,
+        statuses: StatusWatch,
         rng: random.Random,
     ) -> None:
         self._fanout = fanout
@@ -43,6 +45,7 @@ class BusListener:
         self._device_slots = device_slots
         self._revocations = revocations
         self._backlog = backlog
+        self._statuses = statuses
         self._rng = rng
 
     def receive(self, event: Event) -> None:
@@ -52,6 +55,7 @@ class BusListener:
     def invalidate(self, facts: Invalidation) -> None:
         """Remove from the cache the entities that another node has changed, and end the logins that it revoked."""
         self._entities.invalidate(facts)
+        self._statuses.on_changed_accounts(facts.accounts)
         for revocation in facts.revoked:
             self._revocations.apply(revocation)
 
@@ -64,16 +68,22 @@ class BusListener:
         self._device_slots.on_remote_login(login)
 
     def on_node_lost(self) -> None:
-        """Take over the deliveries of a lost node."""
+        """Take over the deliveries of a lost node, and read the status of watched users, who may be offline now."""
         self._backlog.scan_backlog()
+        self._statuses.compare_all()
+
+    def on_presence(self, user: str) -> None:
+        """Push the status of a watched user, if it has changed."""
+        self._statuses.on_presence(user)
 
     def compare(self, users: Iterable[str]) -> None:
         """Make the devices of users compare their seqs with the server."""
         self._fanout.compare(users)
 
     def on_possible_loss(self, *, away: bool) -> None:
-        """Invalidate the cache, and make all devices compare their seqs with the server."""
+        """Invalidate the cache, read the watched statuses, and make all devices compare their seqs with the server."""
         self._entities.invalidate_all(away=away)
+        self._statuses.compare_all()
         self._fanout.compare_all(self._rng, self._recheck_session)
 
     def _recheck_session(self, session: Session) -> None:

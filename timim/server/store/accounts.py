@@ -56,7 +56,7 @@ def apply(change: ch.AccountChange | ch.RelationshipChange) -> Operation[None]:
         case ch.SetAccount(account):
             same = yield Execute(
                 "UPDATE accounts SET nickname=?, face_url=?, custom=?, allow_type=?, details=?, muted_c2c=?, muted_groups=?,"
-                " version=? WHERE user_id=? AND version<? AND deleted<>1 RETURNING version",
+                " status=?, watched=?, version=? WHERE user_id=? AND version<? AND deleted<>1 RETURNING version",
                 (
                     account.nickname,
                     account.face_url,
@@ -65,6 +65,8 @@ def apply(change: ch.AccountChange | ch.RelationshipChange) -> Operation[None]:
                     json.dumps(account.details),
                     account.muted_c2c,
                     account.muted_groups,
+                    account.status,
+                    json.dumps(account.watched),
                     account.version,
                     account.user_id,
                     account.version,
@@ -100,13 +102,14 @@ def apply(change: ch.AccountChange | ch.RelationshipChange) -> Operation[None]:
 
 def account(user: str) -> Operation[StoredAccount | None]:
     row = yield from first_row(
-        "SELECT user_id, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted"
-        " FROM accounts WHERE user_id=? AND deleted<>1",
+        "SELECT user_id, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted,"
+        " status, watched FROM accounts WHERE user_id=? AND deleted<>1",
         user,
     )
     if row is None:
         return None
-    known_as, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted = row
+    known_as, tiny_id, nickname, face_url, custom, allow_type, details, version, muted_c2c, muted_groups, deleted, *rest = row
+    status, watched = rest
     return StoredAccount(
         known_as,
         tiny_id,
@@ -119,6 +122,8 @@ def account(user: str) -> Operation[StoredAccount | None]:
         muted_c2c,
         muted_groups,
         renewed=bool(deleted),
+        status=status,
+        watched=tuple(json.loads(watched)),
     )
 
 
@@ -126,7 +131,7 @@ def _delete(account: StoredAccount) -> Operation[None]:
     """Empty the row of an account, and hide its conversations. Raises StaleRead."""
     same = yield Execute(
         "UPDATE accounts SET nickname='', face_url='', custom='{}', allow_type='', details='{}', muted_c2c=0, muted_groups=0,"
-        " deleted=1, version=version+1 WHERE user_id=? AND version=? AND deleted<>1 RETURNING version",
+        " status='', watched='[]', deleted=1, version=version+1 WHERE user_id=? AND version=? AND deleted<>1 RETURNING version",
         (account.user_id, account.version),
     )
     if not same:

@@ -59,6 +59,7 @@ from .labels import LabelStore
 from .locks import ClusterLocks
 from .media import MediaStore, UploadLimits
 from .message_actions import MessageActionStore
+from .message_extensions import MessageExtensionStore
 from .mutations import Change, StaleRead
 from .new_callbacks import NewCallback
 from .operation import SqlEngine
@@ -130,6 +131,7 @@ class Store:
         self.locks = locks
         self.timelines = timelines or TimelineStore(engine)
         self.message_actions = MessageActionStore(engine)
+        self.message_extensions = MessageExtensionStore(engine)
         self.conversations = ConversationStore(engine)
         self.receipts = ReceiptStore(engine)
         self.accounts = AccountStore(engine)

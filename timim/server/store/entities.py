@@ -21,7 +21,8 @@ class StoredAccount:
 
     `custom` contains the operator's own fields, `details` Tencent's other tags. `version` increases with each change. An
     administrator has muted the user until `muted_c2c` in C2C, and until `muted_groups` in groups, in server seconds.
-    `renewed` is True for an account that was created again after a deletion.
+    `renewed` is True for an account that was created again after a deletion. `status` is a text for others, and `watched` has
+    the users whose status this one watches.
     """
 
     user_id: str
@@ -35,6 +36,8 @@ class StoredAccount:
     muted_c2c: int = 0
     muted_groups: int = 0
     renewed: bool = False
+    status: str = ""
+    watched: tuple[str, ...] = ()
 
     @property
     def asked_before_groups(self) -> bool:

@@ -7,6 +7,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ...errors import LimitReached
+from . import callbacks
+from .new_callbacks import NewCallback
 from .operation import Execute, Operation, SqlEngine, first_row
 
 _MUTUAL = " AND EXISTS (SELECT 1 FROM follows b WHERE b.follower=f.followed AND b.followed=f.follower)"
@@ -40,17 +42,19 @@ class FollowStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def add(self, user: str, other: str, *, time: int, limit: int) -> FollowTie | None:
-        """Follow a user. Return the tie after that, or None if the user was followed already.
+    async def add(
+        self, user: str, other: str, *, time: int, limit: int, reports: Sequence[NewCallback] = ()
+    ) -> FollowTie | None:
+        """Follow a user, and store the callbacks. Return the tie after that, or None if the user was followed already.
 
         Raises:
             LimitReached: The user follows `limit` others.
         """
-        return await self._engine.write(partial(add, user, other, time, limit))
+        return await self._engine.write(partial(add, user, other, time, limit, reports))
 
-    async def remove(self, user: str, other: str) -> FollowTie | None:
-        """Stop following a user. Return the tie after that, or None if the user was not followed."""
-        return await self._engine.write(partial(remove, user, other))
+    async def remove(self, user: str, other: str, *, reports: Sequence[NewCallback] = ()) -> FollowTie | None:
+        """Stop following a user, and store the callbacks. Return the tie after that, or None if the user was not followed."""
+        return await self._engine.write(partial(remove, user, other, reports))
 
     async def followers(self, user: str, after: str, limit: int) -> list[Followed]:
         """Return followers of a user in the order of their ids, from the one after `after` on."""
@@ -69,8 +73,8 @@ class FollowStore:
         return await self._engine.read(partial(ties, user, others))
 
 
-def add(user: str, other: str, time: int, limit: int) -> Operation[FollowTie | None]:
-    """Insert a row. Raises LimitReached."""
+def add(user: str, other: str, time: int, limit: int, reports: Sequence[NewCallback]) -> Operation[FollowTie | None]:
+    """Insert a row and the callbacks of it. Raises LimitReached."""
     added = yield Execute(
         "INSERT INTO follows(follower, followed, time) VALUES(?,?,?) ON CONFLICT(follower, followed) DO NOTHING RETURNING time",
         (user, other, time),
@@ -80,13 +84,17 @@ def add(user: str, other: str, time: int, limit: int) -> Operation[FollowTie | N
     row = yield from first_row("SELECT count(*) FROM follows WHERE follower=?", user)
     if row is not None and int(row[0]) > limit:
         raise LimitReached(f"{user!r} follows {limit} users, which is the limit; unfollow one first", code=10014)
+    yield from callbacks.insert(reports)
     return (yield from tie(user, other))
 
 
-def remove(user: str, other: str) -> Operation[FollowTie | None]:
-    """Delete a row."""
+def remove(user: str, other: str, reports: Sequence[NewCallback]) -> Operation[FollowTie | None]:
+    """Delete a row, and insert the callbacks of it."""
     gone = yield Execute("DELETE FROM follows WHERE follower=? AND followed=? RETURNING time", (user, other))
-    return (yield from tie(user, other)) if gone else None
+    if not gone:
+        return None
+    yield from callbacks.insert(reports)
+    return (yield from tie(user, other))
 
 
 def followers(user: str, after: str, limit: int) -> Operation[list[Followed]]:

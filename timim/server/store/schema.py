@@ -167,9 +167,18 @@ CREATE TABLE search_words(timeline INTEGER NOT NULL, word TEXT NOT NULL, seq INT
 CREATE TABLE search_indexes(timeline INTEGER PRIMARY KEY, last INTEGER NOT NULL, rules TEXT NOT NULL);
 """
 
+# A row of `message_extensions` is a key of a message: see message_extensions.py.
+# `status` is a text that the user shows to others, `watched` a JSON list of the users whose status this one watches.
+_SCHEMA_16 = """
+ALTER TABLE accounts ADD COLUMN status TEXT NOT NULL DEFAULT '';
+ALTER TABLE accounts ADD COLUMN watched TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE message_extensions(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  version INTEGER NOT NULL, PRIMARY KEY(timeline, seq, key)) WITHOUT ROWID;
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
-STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15)
+STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16)
 VERSION = len(STEPS)
 
 
