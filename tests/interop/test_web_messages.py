@@ -137,6 +137,7 @@ async def test_all_conversations_are_marked_as_read_on_the_web(server: RunningSe
         await alice.received(1, where="C2Cbob")
         await alice.received(1, where="C2Ccarol")
         await alice.told("onMessageReceived", lambda data: "three" in str(data))
+        await alice.told("onTotalUnreadMessageCountUpdated", lambda count: count >= 3)  # after the messages themselves
         assert await alice.call("getTotalUnreadMessageCount") >= 3
         await alice.call("setAllMessageRead", {"scope": "readAllMessage"})
         assert (await heard.wait_for_event(ReadReceipt)).user == "alice"
