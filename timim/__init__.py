@@ -127,8 +127,19 @@ from .groups.groups import Groups
 from .groups.state import GroupCounters, GroupPins, PinnedMessage
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
-from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
-from .message_parts.extensions import MessageExtension, MessageExtensions
+from .message import (
+    ALL,
+    Message,
+    MessageExtension,
+    MessageExtensions,
+    MessageStatus,
+    OfflinePush,
+    Priority,
+    QuotedMessage,
+    Reader,
+    SenderMember,
+    SenderProfile,
+)
 from .notebook.renderer import HtmlRenderer
 from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles, Statuses, UserStatus
 from .progress import ProgressBar

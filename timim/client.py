@@ -98,8 +98,7 @@ class Client(ClientHandlers):
     ) -> None:
         self.user_id: str = user_id
         limits = {"timeout": timeout, "reconnect_limit": reconnect_limit}
-        limits |= {"concurrency": concurrency, "max_attempts": max_attempts}
-        for name, limit in limits.items():
+        for name, limit in (limits | {"concurrency": concurrency, "max_attempts": max_attempts}).items():
             if limit <= 0:
                 raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
         self._user_sig = checked_signature(user_sig)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
+from .message_parts.extensions import MessageExtension, MessageExtensions
 from .message_parts.fields import (
     ALL,
     NO_STATE,
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from timim import Conversation
 
 __all__ = [
-    "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageFields", "MessageOwner", "MessageState",
-    "MessageStatus", "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader", "SenderMember", "SenderProfile",
-    "check_forwardable", "embed_quote",
+    "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageExtension", "MessageExtensions", "MessageFields",
+    "MessageOwner", "MessageState", "MessageStatus", "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader",
+    "SenderMember", "SenderProfile", "check_forwardable", "embed_quote",
 ]  # fmt: skip
 
 _AT_MOST_ONE: dict[type[Elem], str] = {SoundElem: "sound", FileElem: "file"}
@@ -97,7 +98,8 @@ class Message(MessageFields, Sequence[AnyElem]):
         if self._status is not None:
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         if isinstance(part, str):
-            self._elems = (*self.elems, _text_elem(part))
+            valid = part.__class__ is str and not text_fault(part)  # the checks of all elems would take twice the time
+            self._elems = (*self.elems, TextElem.received(text=part) if valid else TextElem(text=part))
             return self
         if not isinstance(part, Elem):
             raise InvalidArgument(f"parts: must be strings or elems, not {part!r:.60}")
@@ -413,8 +415,3 @@ class Message(MessageFields, Sequence[AnyElem]):
             raise InvalidArgument(UNBOUND)
         verbs: MessageVerbs[Message] = self._owner.message_verbs
         return verbs
-
-
-def _text_elem(text: str) -> TextElem:
-    """Return the elem of a text, whose checks for all elems would take twice the time."""
-    return TextElem(text=text) if text.__class__ is not str or text_fault(text) else TextElem.received(text=text)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import LimitReached
 from ..ids import ConversationKey, ConversationType
-from ..message_parts.extensions import MessageExtension
+from ..message import MessageExtension
 from ..protocol import message_extensions as wire
 from ..transport.connection import Connection
 
