@@ -261,7 +261,7 @@ class Settings(BaseSettings):
     drafts_per_user: int = Field(default=200, ge=1)
     """Maximum number of conversations of a user that have a draft."""
     marked_conversations: int = Field(default=10_000, ge=1)
-    """Maximum number of conversations of a user that were ever pinned, muted or given a draft."""
+    """Maximum number of conversations of a user that were ever pinned, muted, labelled or given a draft."""
     groups_per_owner: int = Field(default=500, ge=1)
     """Maximum number of groups of one owner; a user who has as many creates no further one."""
     receipt_group_members: int = Field(default=200, ge=1)
