@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.support import request_fields as requests
 from timim.errors import ServerFault
 from timim.protocol import codec, numbers
+from timim.protocol.conversation_settings import GET_READERS
 from timim.protocol.messages import RoamC2CRequest
 from timim.server import Server, Settings
 from timim.server.handlers import ALL_HANDLERS
@@ -134,3 +135,17 @@ def test_numbers_fit_a_database_with_room_for_sums() -> None:
     assert not numbers.fits(numbers.NUMBER_LIMIT + 1)
     assert not numbers.fits(-numbers.NUMBER_LIMIT - 1)
     assert 2 * numbers.NUMBER_LIMIT - 1 < 1 << 63
+
+
+@pytest.mark.requirement("H21")
+@pytest.mark.parametrize("cursor", [10**30, -1, "9" * 40, "9" * 5000, "x", "1e9", 1.5, True])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_cursor_that_no_page_has_is_refused(server: OpenServer, cursor: object) -> None:
+    group_id = await new_group(server)
+    sent = {"GroupId": group_id, "Random": 1, "MsgBody": requests.TEXT, "NeedReadReceipt": 1}
+    reply = await server.ask("group_open_http_svc.send_group_msg", json.dumps(sent).encode())
+    body = {"GroupId": group_id, "MsgSeq": reply["MsgSeq"], "Cursor": cursor}
+    refusal = await server.ask(GET_READERS.name, json.dumps(body).encode())
+    assert refusal["ErrorCode"] in (10004, 60003)  # the handler, or the decoder of the body
+    body["Cursor"] = ""
+    assert (await server.ask(GET_READERS.name, json.dumps(body).encode()))["ErrorCode"] == 0

@@ -192,10 +192,13 @@ def random_request(random: Random, group_id: str) -> tuple[str, bytes]:
 
 
 def unbounded_integers(kind: type[msgspec.Struct]) -> list[Path]:
-    """Return the integer fields of a struct that take numbers which no database can hold."""
+    """Return the fields of a struct that take numbers which no database can hold: integers without a bound, and any values."""
     return [
         field.path
         for field in _fields("", (), inspect.type_info(kind))
-        if isinstance(field.type, inspect.IntType)
-        and (field.type.ge is None or (field.type.le is None and field.type.lt is None))
+        if isinstance(field.type, inspect.AnyType)
+        or (
+            isinstance(field.type, inspect.IntType)
+            and (field.type.ge is None or (field.type.le is None and field.type.lt is None))
+        )
     ]

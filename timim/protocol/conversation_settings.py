@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from .codec import Body, Command, Reply
@@ -185,7 +183,7 @@ class GetReadersRequest(Body, kw_only=True):
     group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="MsgSeq")
     flag: Int = msgspec.field(name="Flag", default=0)
-    cursor: Any = msgspec.field(name="Cursor", default=0)  # text or number, from the last reply
+    cursor: Int | str | None = msgspec.field(name="Cursor", default=0)  # from the last reply
     count: Int = msgspec.field(name="Num", default=100)
 
 

@@ -317,12 +317,13 @@ async def test_memory_needs_no_file() -> None:
 
 def test_an_event_loop_that_ends_closes_a_file_that_was_left_open(tmp_path: Path) -> None:
     """Test a program that forgets to close a file: Python waits for aiosqlite's threads and would never end."""
-    before = threading.active_count()
+    before = threading.enumerate()
     database = Database(tmp_path / "a.db", Numbers())
     with asyncio.Runner() as runner:
         runner.run(database.open())
         assert runner.run(database.write(store(1))) == 1
-        assert threading.active_count() == before + 2
-    for thread in threading.enumerate()[before:]:
+        new = [thread for thread in threading.enumerate() if thread not in before]
+        assert len(new) == 2
+    for thread in new:
         thread.join(30)
-    assert threading.active_count() == before
+    assert not any(thread.is_alive() for thread in new)

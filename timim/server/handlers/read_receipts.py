@@ -16,6 +16,7 @@ from ...protocol import conversation_settings, session, tencent_events
 from ...protocol import messages as wire
 from ...protocol.codec import Reply, encode
 from ...protocol.entries import decode_payload
+from ...protocol.numbers import NUMBER_LIMIT
 from ..bus.base import Event
 from ..store.base import Read, Receipt, c2c_timeline, group_timeline, system_timeline
 from .read_reports import read_report
@@ -219,9 +220,11 @@ async def get_readers(
     if not wanted or wanted[0].sender != context.user:
         raise NoPermission("only the sender of a message that requests receipts can list its readers")
     try:
-        at = max(0, int(body.cursor or 0))
-    except (TypeError, ValueError):
-        raise InvalidArgument("Cursor must be empty or the Cursor of the previous reply", code=10004) from None
+        at = int(body.cursor or 0)
+    except ValueError:
+        at = -1
+    if not 0 <= at < NUMBER_LIMIT:
+        raise InvalidArgument("Cursor must be empty or the Cursor of the previous reply", code=10004)
     count = max(1, min(body.count or READERS_AT_ONCE, READERS_AT_ONCE))
     if body.flag == 0:
         found = await store.receipts.readers(timeline, body.seq, at, count + 1)
