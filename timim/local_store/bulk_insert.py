@@ -20,6 +20,7 @@ from ..message import Priority, SenderMember, SenderProfile
 from . import message_actions
 from .checksums import CHECKSUM_BYTES, TIME_LIMIT, of_body, of_header
 from .message_rows import packed, packed_mentions
+from .requests import packed_requests
 from .types import Ack, IngestBatch, MessageRow, Outgoing
 
 
@@ -135,7 +136,7 @@ def insert_outgoing(
         if (
             message.cloud_custom_data
             or message.mentions
-            or message.receipt_requested
+            or packed_requests(message)
             or message.priority is not Priority.NORMAL
             or one.noted is not started
         ):

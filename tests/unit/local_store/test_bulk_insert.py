@@ -106,29 +106,38 @@ def test_most_messages_are_stored_together() -> None:
 
 Given: TypeAlias = st.SearchStrategy[dict[str, Any]]
 PROFILE = SenderProfile("alice", "A\0", "")
-PLAIN_SEND: Given = st.builds(dict, body=TEXT.map(str.encode), timestamp=st.integers(0, 2**33))
-SPECIAL_SEND: Given = st.builds(
-    dict,
-    body=st.binary(max_size=8),
-    timestamp=st.integers(0, 2**33),
-    cloud=TEXT,
-    mentions=st.sampled_from([(), ("bob",)]),
-    receipt=st.booleans(),
-    priority=st.sampled_from(Priority),
-    noted=st.booleans(),
-)
-SENDS = st.lists(PLAIN_SEND, max_size=6) | st.lists(PLAIN_SEND | SPECIAL_SEND, max_size=6)
-PLAIN_ACK: Given = st.builds(dict, time=st.integers(0, 2**33))
-SPECIAL_ACK: Given = st.builds(
-    dict,
-    time=SIXTY_FOUR_BITS,
-    body=st.none() | st.binary(max_size=4),
-    profile=st.none() | st.just(PROFILE) | st.builds(SenderProfile, TEXT, TEXT, TEXT, CUSTOM),
-    member=st.none() | st.builds(SenderMember, TEXT, TEXT, TEXT, CUSTOM),
-    pushed=st.booleans(),
-    deleted=st.booleans(),
-)
-ACKS = st.lists(PLAIN_ACK, min_size=6, max_size=6) | st.lists(PLAIN_ACK | SPECIAL_ACK, min_size=6, max_size=6)
+BODY: Given = st.fixed_dictionaries({"body": TEXT.map(str.encode) | st.binary(max_size=8), "timestamp": st.integers(0, 2**33)})
+RARE_OF_SENDS: dict[str, st.SearchStrategy[Any]] = {
+    "cloud": TEXT,
+    "mentions": st.just(("bob",)),
+    "receipt": st.booleans(),
+    "extensible": st.booleans(),
+    "priority": st.sampled_from(Priority),
+    "noted": st.booleans(),
+}
+PLAIN_ACK: Given = st.fixed_dictionaries({"time": st.integers(0, 2**33)})
+RARE_OF_ACKS: dict[str, st.SearchStrategy[Any]] = {
+    "time": SIXTY_FOUR_BITS,
+    "body": st.binary(max_size=4),
+    "profile": st.none() | st.just(PROFILE) | st.builds(SenderProfile, TEXT, TEXT, TEXT, CUSTOM),
+    "member": st.builds(SenderMember, TEXT, TEXT, TEXT, CUSTOM),
+    "pushed": st.just(True),
+    "deleted": st.just(True),
+}
+
+
+def lists_of(plain: Given, rare: dict[str, st.SearchStrategy[Any]], least: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return the strategy of lists whose values have none or one rare field, the same in a list."""
+
+    def with_field(name: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+        special = st.builds(lambda fields, value: {**fields, name: value}, plain, rare[name])
+        return st.lists(plain | special, min_size=least, max_size=6)
+
+    return st.lists(plain, min_size=least, max_size=6) | st.sampled_from(sorted(rare)).flatmap(with_field)
+
+
+SENDS = lists_of(BODY, RARE_OF_SENDS, 0)
+ACKS = lists_of(PLAIN_ACK, RARE_OF_ACKS, 6)
 
 
 def outgoing_of(number: int, given: dict[str, Any]) -> Outgoing:
@@ -137,6 +146,7 @@ def outgoing_of(number: int, given: dict[str, Any]) -> Outgoing:
     message._msg_id, message._timestamp = f"1700000000-{number}-a", given["timestamp"]
     message._cloud_custom_data, message._mentions = given.get("cloud", ""), given.get("mentions", ())
     message._receipt_requested = given.get("receipt", False)
+    message._extensible = given.get("extensible", False)
     message._priority = given.get("priority", Priority.NORMAL)
     return Outgoing(message, given["body"], given.get("noted", True), 1)
 
@@ -168,6 +178,13 @@ def test_messages_and_acks_written_by_one_statement_are_the_same_rows(
     sends: list[dict[str, Any]], acks: list[dict[str, Any]]
 ) -> None:
     assert sent(1, sends, acks) == sent(1 << 30, sends, acks)
+
+
+@pytest.mark.parametrize("field", sorted(RARE_OF_SENDS))
+def test_a_rare_field_that_is_dropped_is_detected(field: str) -> None:
+    value = {"cloud": "x", "mentions": ("bob",), "priority": Priority.HIGH, "noted": False}.get(field, True)
+    plain, rare = {"body": b"[]", "timestamp": 1}, {"body": b"[]", "timestamp": 1, field: value}
+    assert sent(1, [plain, rare], []) == sent(1 << 30, [plain, rare], []) != sent(1, [plain, plain], [])
 
 
 def test_one_statement_writes_plain_messages_and_their_acks() -> None:
