@@ -137,7 +137,8 @@ class LocalStore:
     async def sync(self) -> None:
         """Sync all writes to the disk, so that a power cut does not undo them.
 
-        All but messages that leave this device at once are synced when their call returns. Cancelling does not stop the sync.
+        Only messages that leave this device at once need this call; other writes are synced when they are done. Cancelling
+        does not stop the sync.
 
         Raises:
             StorageError: The disk failed.

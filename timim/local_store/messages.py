@@ -44,8 +44,8 @@ class MessageTable:
 
         Messages that are queued during a write are stored in one transaction.
 
-        A message that leaves this device at once (`outgoing.noted`) is in the file then, which survives the death of the
-        process. It is synced to the disk with its ack, by `LocalStore.sync`, or after 0.25 s.
+        The death of the process does not undo the row. A power cut can, if the message leaves this device at once
+        (`outgoing.noted`), until the row is synced: with its ack, by `LocalStore.sync`, or after 0.25 s.
 
         Args:
             outgoing: The message.

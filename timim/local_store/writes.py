@@ -17,7 +17,7 @@ from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
-from . import bulk_insert, handling, message_actions, unread
+from . import bulk_writes, handling, message_actions, unread
 from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
@@ -61,7 +61,7 @@ def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[Outgoing]) -
         of_key = list(of_one)
         new_ids = range(last_id + 1, last_id + 1 + len(of_key))
         connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), new_ids[-1]))
-        if len(of_key) < BULK or not bulk_insert.insert_outgoing(connection, key, position, new_ids[0], of_key):
+        if len(of_key) < BULK or not bulk_writes.insert_outgoing(connection, key, position, new_ids[0], of_key):
             rows = [_outgoing_row(local_id, key, position, one) for local_id, one in zip(new_ids, of_key, strict=True)]
             connection.executemany(_INSERT_OUTGOING, rows)
         local_ids += new_ids
@@ -144,7 +144,7 @@ def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[_Se
     found = None
     try:
         if len(acks) >= BULK:
-            found = bulk_insert.settle_all(connection, acks)
+            found = bulk_writes.settle_all(connection, acks)
         if found is None:
             found = _settle_many(connection, acks)
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
@@ -332,11 +332,11 @@ def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[Me
     items = batch.incoming
     if not items:
         return []
-    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # cheaper for one message
+    insert = bulk_writes.insert_all if len(items) > 1 else bulk_writes.insert_each  # cheaper for one message
     try:
         count, last = insert(connection, batch)
-    except bulk_insert.HoldsNUL:
-        count, last = bulk_insert.insert_each(connection, batch)
+    except bulk_writes.HoldsNUL:
+        count, last = bulk_writes.insert_each(connection, batch)
     if count == len(items):
         return list(zip(items, range(last - count + 1, last + 1), strict=True))
     where = (*batch.key, min(item.seq for item in items), max(item.seq for item in items), last - count)

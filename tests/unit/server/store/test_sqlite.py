@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.store_contract import Open, StoreContract
+from tests.support.user_store_contract import UserStoreContract
 from timim.server.store.base import Store
 from timim.server.store.sqlite import SqliteStore
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, UserStoreContract):
     """Tests on a file opened by one process."""
 
     @pytest.fixture

@@ -1,8 +1,9 @@
 """Writing many messages by one statement, which reads them from JSON and a blob: received ones, sent ones and their acks.
 
 The sqlite3 module releases the GIL for each statement and must get it back from a busy event loop. Binding a value holds
-the GIL, and a statement with many rows is prepared again for each number of rows. The statement here has two bound values
-for any number of rows, and reads them while the event loop runs. docs/adr/0044-bulk-insert-from-json.md has the measurements.
+the GIL, and a statement with many rows is prepared again for each number of rows. The statements here have the same few
+values for any number of rows, and read the rows while the event loop runs. docs/adr/0044-bulk-insert-from-json.md and
+docs/adr/0081-messages-on-their-way-without-a-sync.md have the measurements.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from timim import ConversationType
 from timim.ids import ConversationKey
-from timim.local_store import bulk_insert, schema, writes
+from timim.local_store import bulk_writes, schema, writes
 from timim.local_store.types import Ack, IngestBatch, MessageRow, Outgoing
 from timim.message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from timim.protocol.coverage import Interval
@@ -67,7 +67,7 @@ def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[A
     """Return the new messages that these batches reported, and the rows of the table afterwards."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    with patch.object(bulk_insert, "insert_all", insert):
+    with patch.object(bulk_writes, "insert_all", insert):
         stored = [writes.ingest(connection, batch) for batch in batches]
     new = [[(message.local_id, message.seq, message.msg_id) for message in one.new] for one in stored]
     rows = connection.execute("SELECT * FROM messages ORDER BY local_id").fetchall()
@@ -81,12 +81,12 @@ def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[A
 @example(batches=[batch_of([MessageRow(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
 @example(batches=[batch_of([MessageRow(n, "1-1", "a", 2**63 - 1, False, b"[]") for n in (1, 2)], True)] * 2)
 def test_storing_messages_together_equals_storing_them_one_by_one(batches: list[IngestBatch]) -> None:
-    assert came_to(batches, bulk_insert.insert_all) == came_to(batches, bulk_insert.insert_each)
+    assert came_to(batches, bulk_writes.insert_all) == came_to(batches, bulk_writes.insert_each)
 
 
 def test_blobs_in_the_wrong_position_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bulk_insert._Blob.whole
-    monkeypatch.setattr(bulk_insert._Blob, "whole", lambda self: whole(self)[1:])
+    whole = bulk_writes._Blob.whole
+    monkeypatch.setattr(bulk_writes._Blob, "whole", lambda self: whole(self)[1:])
     with pytest.raises(AssertionError):
         test_storing_messages_together_equals_storing_them_one_by_one()
 
