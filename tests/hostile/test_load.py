@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile_peer import Peer, memory, peers
+from tests.support.hostile_peer import CLOSE, FINAL, Peer, memory, peers
 from tests.support.program_server import server_of
 from tests.support.raw_session import RawSession, raw_session
 from timim import TimimError
+from timim.server.sessions.session import STOPPING
 from timim.testing import RunningServer
 
 IDLE, MEMBERS, MESSAGES = 150, 60, 10
@@ -25,6 +26,7 @@ ACK_LIMIT_S = 1.0
 WAIT_S = 30.0
 IN_FLIGHT, SENDERS, WAVES_BEFORE_STOP = 20, 3, 3
 STOP_LIMIT_S = 10.0
+CLOSE_S = 1.0
 Check = Callable[[RunningServer, int], Awaitable[None]]
 
 
@@ -132,12 +134,38 @@ async def check_stop(server: RunningServer, scale: int) -> None:
         assert took_s < STOP_LIMIT_S
 
 
+async def check_close(server: RunningServer, scale: int) -> None:
+    """Check that a server that stops waits for the answers to its closes: a socket with unread bytes would be reset."""
+    async with peers(server, scale) as silent:
+        await log_in(server, silent, "silent")
+        begun = time.perf_counter()
+        stopping = asyncio.create_task(server.stop())
+        async with asyncio.timeout(WAIT_S):
+            for peer in silent:
+                received = b""
+                while more := await peer.receive():
+                    received += more
+                code, reason = received[2:4], received[4:].decode()
+                assert (received[0], int.from_bytes(code), reason) == (FINAL | CLOSE, 1012, STOPPING)
+            waited_s = time.perf_counter() - begun
+            await stopping
+        await server.start()
+        assert waited_s >= CLOSE_S
+
+
 CHECKS: list[tuple[Check, str, pytest.MarkDecorator]] = [
     (check_idle, "keeps_and_drops", pytest.mark.requirement("H31")),
     (check_hot_group, "keeps_and_drops", pytest.mark.requirement("H31")),
     (check_stop, "stops_at_once", pytest.mark.requirement("H32")),
+    (check_close, "cuts_at_stop", pytest.mark.requirement("H32")),
 ]
-SETTINGS = {"user_requests_per_s": 0, "user_bytes_per_s": 0, "stranger_messages_per_min": 0, "group_messages_per_s": 0}
+SETTINGS: dict[str, object] = {
+    "close_s": CLOSE_S,
+    "user_requests_per_s": 0,
+    "user_bytes_per_s": 0,
+    "stranger_messages_per_min": 0,
+    "group_messages_per_s": 0,
+}
 
 
 @pytest.mark.parametrize("check", [pytest.param(check, marks=mark) for check, _, mark in CHECKS])

@@ -225,7 +225,7 @@ class Server:
             endpoint.drain()
             services.downloads.drain()
             await uploads.drain()
-            await endpoint.finish(self._drain_left_s())  # before uvicorn stops, because it cuts open sockets
+            await endpoint.finish(self._drain_left_s())  # before uvicorn stops, because it closes all sockets
 
         parts.push_async_callback(drain)
         arm()

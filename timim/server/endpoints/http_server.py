@@ -114,6 +114,8 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         self._stopped.set()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
         self._guard.stop()
 
 

@@ -24,7 +24,7 @@ __all__ = ["PeerHttpProtocol", "PeerWebSocketProtocol"]
 PIPELINED_REQUESTS = 8  # requests that a client may send before the first one is answered
 CHUNK_OVERHEAD = 8  # framing bytes of a chunked body allowed for each of its bytes
 QUEUED_MESSAGES = 4096  # small websocket messages that arrive in one read
-INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
+INVALID_DATA, POLICY, TOO_BIG, RESTART = 1007, 1008, 1009, 1012
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
 TOO_MANY = b"429 Too Many Requests"
@@ -219,6 +219,24 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         self.data_received(b"")
         if self._next_turn is None:
             self.transport.release_reading()
+
+    def shutdown(self) -> None:
+        """Close the websocket when the server stops, and wait for the peer's answer, for `close_s` at most.
+
+        A connection that is closed while bytes of its peer are unread is reset. A peer that writes at that moment would lose
+        the code and the reason of the close.
+        """
+        if self.close_timer is None and self.handshake_complete and not self.close_sent and not self.transport.is_closing():
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": RESTART})
+            self.conn.send_close(RESTART)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            if self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+        elif self.close_timer is None:
+            super().shutdown()
 
     def handle_cont(self, event: Frame) -> None:
         if len(event.data) < 16 and not event.fin:
