@@ -55,6 +55,7 @@ from timim.engine.dispatcher import Dispatcher
 async def nothing(self):
     for task in self._tasks:
         task.cancel()
+    print("cancelled the handlers", flush=True)
 
 Dispatcher.finish = nothing
 """
@@ -104,14 +105,23 @@ async def line_with(stream: asyncio.StreamReader | None, words: str) -> str:
     raise AssertionError(f"the bot ended without printing {words!r}")
 
 
-async def drained(server: RunningServer, folder: Path, *, more: str = "") -> tuple[int | None, int]:
-    """Stop the bot while it handles a message; return its exit code and the number of answers that alice has then."""
+async def drained(server: RunningServer, folder: Path, *, more: str = "", after: str = "") -> tuple[int | None, int]:
+    """Stop the bot while it handles a message; return its exit code and the number of answers that alice has then.
+
+    Args:
+        server: The server of the bot and of alice.
+        folder: The folder of the bot.
+        more: Code of the bot.
+        after: Words that the bot prints before its handler may go on.
+    """
     async with running_bot(folder, environment(server), more=more) as bot, server.client("alice") as alice:
         await line_with(bot.stderr, "bot is online at ws://127.0.0.1:")
         await alice.c2c("bot").send("wait")
         await line_with(bot.stdout, "begun wait")
         bot.send_signal(signal.SIGTERM)
         await line_with(bot.stderr, "SIGTERM: stopping; handlers have 30 s to finish")
+        if after:
+            await line_with(bot.stdout, after)
         gate = asyncio.create_task(asyncio.to_thread(open, folder / "gate", "w"))
         out, err = await output(bot)
         if not gate.done():  # no handler reads the pipe any more
@@ -128,9 +138,13 @@ async def test_sigterm_lets_a_running_handler_finish_and_sends_what_it_queued(se
     assert await drained(server, tmp_path) == (0, 20)
 
 
-@pytest.mark.parametrize("mutant", [NO_FLUSH, NO_FINISH], ids=["no_flush", "no_finish"])
-async def test_a_program_that_ends_without_its_drain_is_detected(server: RunningServer, tmp_path: Path, mutant: str) -> None:
-    code, answers = await drained(server, tmp_path, more=mutant)
+@pytest.mark.parametrize(
+    "mutant, after", [(NO_FLUSH, ""), (NO_FINISH, "cancelled the handlers")], ids=["no_flush", "no_finish"]
+)
+async def test_a_program_that_ends_without_its_drain_is_detected(
+    server: RunningServer, tmp_path: Path, mutant: str, after: str
+) -> None:
+    code, answers = await drained(server, tmp_path, more=mutant, after=after)
     assert (code, answers) != (0, 20)
 
 
