@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from ...errors import Blacklisted, TimimError, UnknownUser
-from ...ids import checked_user_id
+from ...ids import checked_user_id, community_of
 from ...protocol import group_members as wire
 from ...protocol.codec import Reply
 from ...protocol.groups import MEMBERS_AT_ONCE, CustomField, GroupIdRequest
-from ..social import group_rules
+from ..social import group_rules, topic_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import StoredAccount, StoredGroup
@@ -109,6 +109,12 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
         raise bad(f"ShutUpTime must be 0 to {MUTE_LIMIT_S} s, not {mute_s}")
     custom = fields_of(body.custom)
     actor = await actor_of(context)
+    if community_of(body.group_id):
+        in_topic = await context.services.entities.group_or_topic(body.group_id)
+        if mute_s is None or card is not None or custom or not isinstance(body.role, msgspec.UnsetType):
+            raise bad("a member has no role, name card or custom fields in a topic; leave TopicId out")
+        await context.services.changesets.apply(topic_rules.member_muted(actor, in_topic, body.account, mute_s))
+        return Reply()
     group = await context.services.entities.group(body.group_id)
     member = group.members.get(body.account)
     change = MemberChange(

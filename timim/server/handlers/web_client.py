@@ -14,7 +14,7 @@ from ...protocol import profiles as profile
 from ...protocol import web_client as wire
 from ...protocol.codec import Body, Reply
 from ..store.base import c2c_timeline
-from .groups import group_info
+from .groups import group_info, list_joined
 from .profiles import get_profiles
 from .registry import HandlerRegistry, RequestContext
 
@@ -36,8 +36,8 @@ async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -
 
 @HANDLERS.serve(wire.JOINED_COMMUNITIES)
 async def joined_communities(context: RequestContext, body: groups.ListJoinedGroupsRequest) -> groups.ListJoinedGroupsReply:
-    """Return no communities, because the list of joined groups contains them."""
-    return groups.ListJoinedGroupsReply()
+    """Return the Communities that have topics, if they are asked for. The list of joined groups contains the others."""
+    return await list_joined(context, body) if body.has_topics == 1 else groups.ListJoinedGroupsReply()
 
 
 @HANDLERS.serve(wire.OWN_GROUPS)
