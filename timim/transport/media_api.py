@@ -11,6 +11,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
@@ -188,5 +189,10 @@ def _http_client(timeout_s: float, proxy: str | None, tls: ssl.SSLContext | None
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # the library logs whole URLs, which contain signatures
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    trust = tls or ssl.create_default_context()  # trusts the same certificate authorities as the websocket
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust, proxy=proxy)
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=tls or _default_trust(), proxy=proxy)
+
+
+@cache
+def _default_trust() -> ssl.SSLContext:
+    """Return a context that trusts the authorities of the system, as the websocket does; reading them takes 20 ms."""
+    return ssl.create_default_context()
