@@ -122,7 +122,7 @@ def group_notice(
     """Build a notice about a group for one user's system timeline. The arguments are fields of wire.GroupNoticeContent."""
     content = wire.GroupNoticeContent(
         report_type=report_type,
-        group_id=group.group_id,
+        group_id=group.community_id,
         group_name=group.name,
         operator=operator,
         remark=remark,
@@ -132,7 +132,7 @@ def group_notice(
     )
     facts = group_facts(group)
     body, packed = _packed(wire.GROUP_NOTICE, content)
-    return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.group_id)
+    return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.community_id)
 
 
 def relation(user: str, content: wire.RelationContent) -> Notice:
