@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from tests.interop.webclient import WebClient, the, web_client
-from timim import GroupChanged, MessageRecalled, Muted, ReactionsChanged, ReadReceipt, TopicChange, TopicsChanged
+from timim import (
+    ConversationChanged,
+    GroupChanged,
+    MessageRecalled,
+    Muted,
+    ReactionsChanged,
+    ReadReceipt,
+    TopicChange,
+    TopicsChanged,
+)
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -38,6 +47,12 @@ def texts(web: WebClient) -> dict[str, dict[str, Any]]:
 async def made(web: WebClient, method: str, options: dict[str, Any]) -> None:
     """Send a message that a method of the web client makes."""
     await web.call("sendMessage", the((await web.call(method, options))["ID"]))
+
+
+async def msg_flag(web: WebClient, group_id: str, topic_id: str) -> str:
+    """Return how the web client notifies its user of messages in a topic; it has no event of a change."""
+    (topic,) = (await web.call("getTopicList", {"groupID": group_id, "topicIDList": [topic_id]}))["successTopicList"]
+    return str(topic["selfInfo"]["messageRemindType"])
 
 
 async def test_topics_of_the_web_client_reach_timim(server: RunningServer, alice: WebClient) -> None:
@@ -88,6 +103,15 @@ async def test_topics_of_timim_are_shown_on_the_web(server: RunningServer, alice
         assert (seen["groupID"], seen["topic"]["muteAllMembers"]) == (town.id, True)
         await town.topics.mute(news, "alice", 600)
         await alice.told("onTopicUpdated", lambda data: data["topic"]["selfInfo"]["muteTime"] > 0)
+        async with server.client("alice") as own:
+            muting = EventRecorder(own, ConversationChanged)
+            await alice.call("setMessageRemindType", {"groupID": news, "messageRemindType": "AcceptNotNotify"})
+            assert (await muting.wait_for_event(ConversationChanged)).muted
+            assert await msg_flag(alice, town.id, news) == "AcceptNotNotify"
+            await own.group(news).set_muted(False)
+            await own.c2c("alice").send("after it")
+        await alice.received(1, where="C2Calice")
+        assert await msg_flag(alice, town.id, news) == "AcceptAndNotify"
         await town.topics.delete(news)
         assert await alice.told("onTopicDeleted") == {"groupID": town.id, "topicIDList": [news]}
         assert [

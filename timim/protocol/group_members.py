@@ -93,13 +93,15 @@ class DeleteMembersRequest(Body):
 class ModifyMemberRequest(TopicBody, kw_only=True):
     """Properties of a member to change. ShutUpTime is in seconds from now, 0 unmutes; an empty custom value removes a key.
 
-    With a TopicId, ShutUpTime is the only property that can change: it mutes the member in that topic.
+    With a TopicId, only ShutUpTime, which mutes the member in that topic, and MsgFlag can change.
     """
 
     account: str = msgspec.field(name="Member_Account")
     role: str | msgspec.UnsetType = msgspec.field(name="Role", default=msgspec.UNSET)
     name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
     mute_s: Int | msgspec.UnsetType = msgspec.field(name="ShutUpTime", default=msgspec.UNSET)
+    # AcceptAndNotify; AcceptNotNotify or Discard mute the conversation for the member
+    msg_flag: str | msgspec.UnsetType = msgspec.field(name="MsgFlag", default=msgspec.UNSET)
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
 
 

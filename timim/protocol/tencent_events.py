@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
 _EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
-_TOPIC_CREATED, _TOPICS_DELETED = 17, 18  # ReportType
+_TOPIC_CREATED, _TOPICS_DELETED, _MSG_FLAG = 17, 18, 20  # ReportType
 
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
@@ -204,16 +204,21 @@ def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.R
 
 def topic_created_event(group_id: str, topic_id: str) -> msgspec.Raw:
     """Return the event that a topic was created in a Community."""
-    return _topic_event(group_id, _group(topic_id), {"ReportType": _TOPIC_CREATED})
+    return _notice_event(group_id, _group(topic_id), {"ReportType": _TOPIC_CREATED})
 
 
 def topics_deleted_event(group_id: str, topic_ids: Sequence[str]) -> msgspec.Raw:
     """Return the event that topics of a Community were deleted."""
     about = {"GroupId": group_id, "MillionGroupFlag": HAS_TOPICS}
-    return _topic_event(group_id, about, {"ReportType": _TOPICS_DELETED, "TopicIdArray": topic_ids})
+    return _notice_event(group_id, about, {"ReportType": _TOPICS_DELETED, "TopicIdArray": topic_ids})
 
 
-def _topic_event(group_id: str, about: dict[str, Any], body: dict[str, Any]) -> msgspec.Raw:
+def msg_flag_event(group_id: str, flag: str) -> msgspec.Raw:
+    """Return the event that this account has muted or unmuted a group or a topic on another device."""
+    return _notice_event(group_id, _group(group_id), {"ReportType": _MSG_FLAG, "MsgFlag": flag})
+
+
+def _notice_event(group_id: str, about: dict[str, Any], body: dict[str, Any]) -> msgspec.Raw:
     tip = {"ToGroupId": group_id, "GroupInfo": about, "MsgBody": body}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 

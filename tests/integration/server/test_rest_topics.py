@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.support.rest import RestClient, text
 from tests.support.users import Users
-from timim import GroupNoticeReceived, MessageRecalled, TopicChange, TopicsChanged
+from timim import ConversationChanged, GroupNoticeReceived, MessageRecalled, TopicChange, TopicsChanged
 from timim.testing import EventRecorder, RunningServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,7 +62,7 @@ async def test_an_administrator_creates_changes_reads_and_deletes_topics(rest: R
 
 async def test_an_administrator_speaks_in_a_topic_and_reads_it(rest: RestClient, users: Users) -> None:
     town, bob = await a_town(rest, users, "b"), await users.login("bob")
-    heard = EventRecorder(bob, MessageRecalled, GroupNoticeReceived)
+    heard = EventRecorder(bob, MessageRecalled, GroupNoticeReceived, ConversationChanged)
     assert await bob.groups.join(town["GroupId"])
     topic = town | {"TopicId": (await rest.done(TOPICS + "create_topic", town | {"TopicName": "news"}))["TopicId"]}
     sent = await rest.done(GROUPS + "send_group_msg", topic | {"Random": 1, "MsgBody": text("hello")})
@@ -79,6 +79,10 @@ async def test_an_administrator_speaks_in_a_topic_and_reads_it(rest: RestClient,
     await rest.done(GROUPS + "group_msg_recall", topic | {"MsgSeqList": [{"MsgSeq": sent["MsgSeq"]}]})
     assert (await heard.wait_for_event(MessageRecalled)).message.seq == sent["MsgSeq"]
     await rest.done(GROUPS + "delete_group_msg_by_sender", topic | {"Sender_Account": rest.admin})
+    quiet = topic | {"Member_Account": users.id("bob"), "MsgFlag": "AcceptNotNotify"}
+    await rest.done(GROUPS + "modify_group_member_info", quiet)
+    await heard.wait_for_event(ConversationChanged, lambda e: e.muted and e.conversation.peer == topic["TopicId"])
+    assert (await rest.call(GROUPS + "modify_group_member_info", quiet | {"MsgFlag": "x"}))["ErrorCode"] == 10004
     muted = topic | {"Member_Account": users.id("bob"), "ShutUpTime": 60}
     await rest.done(GROUPS + "modify_group_member_info", muted)
     assert (await bob.groups.of(town["GroupId"]).topics.list())[0].muted_until > 0

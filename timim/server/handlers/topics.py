@@ -12,6 +12,7 @@ from ...ids import TOPIC_MARK, checked_topic_id, community_of
 from ...protocol import session, tencent_events
 from ...protocol import topics as wire
 from ...protocol.codec import GROUPS, Command, Door, Reply, encode
+from ...protocol.conversation_settings import MUTED, NOTIFYING
 from ...protocol.entries import decode_payload
 from ...protocol.notices import TopicInfoChange
 from ...protocol.numbers import Int
@@ -225,7 +226,7 @@ def _item(context: RequestContext, group: StoredGroup, topic: StoredTopic, state
     me = wire.TopicSelfInfo(
         read_seq=state.read_seq,
         muted_until=until if until > context.services.now() else 0,
-        msg_flag="AcceptNotNotify" if state.muted else "AcceptAndNotify",
+        msg_flag=MUTED if state.muted else NOTIFYING,
         uncounted=list(state.uncounted),
     )
     return wire.TopicItem(topic=info, me=me)
