@@ -92,6 +92,11 @@ async def read_in_group(scene: Scene) -> None:
     await scene.bob.group(scene.group_id).mark_read()
 
 
+async def read_in_topic(scene: Scene) -> None:
+    await scene.alice.group(scene.topic_id).send("read me", request_receipt=True)
+    await scene.bob.group(scene.topic_id).mark_read()
+
+
 async def befriend(scene: Scene) -> None:
     await scene.alice.friends.add("bob", wording="hi")
     await scene.bob.friends.accept("alice")
@@ -337,6 +342,15 @@ TABLE: list[tuple[str, Cause, dict[str, dict[str, Any]]]] = [
         "recalling in a topic",
         lambda s: recall_newest(s.alice.group(s.topic_id)),
         {names.BEFORE_GROUP: TOPIC, names.AFTER_GROUP: TOPIC, names.GROUP_RECALLED: TOPIC | {"MsgSeqList": [{"MsgSeq": 4}]}},
+    ),
+    (
+        "reading a message of a topic that requests a receipt",
+        read_in_topic,
+        {
+            names.BEFORE_GROUP: TOPIC,
+            names.AFTER_GROUP: TOPIC,
+            names.GROUP_READ: {"GroupId": "@TGS#_town", "TopicId": "@TGS#_town@TOPIC#_news", "Type": "Community"},
+        },
     ),
     (
         "deleting topics",

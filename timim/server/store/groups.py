@@ -82,8 +82,8 @@ def apply(change: ch.GroupChange) -> Operation[None]:
         case ch.DissolveGroup(group_id, users):
             yield Execute("UPDATE groups SET dissolved=1 WHERE group_id=?", (group_id,))
             yield Execute("DELETE FROM group_applications WHERE group_id=?", (group_id,))
+            yield from topics.remove_all(group_id)
             yield from _remove(group_id, users)
-            yield Execute("UPDATE topics SET deleted=1 WHERE group_id=?", (group_id,))
         case ch.InsertMembers(group_id, members, from_now):
             yield from _add(group_id, members, from_now=from_now)
         case ch.SetMember(group_id, user, member):
@@ -209,13 +209,13 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
 
 
 def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:
-    number, _, _ = yield from _timeline(group_id)
+    timeline, _, _ = yield from _timeline(group_id)
     gone = list(users)
     yield ExecuteMany("DELETE FROM members WHERE group_id=? AND user_id=?", [(group_id, user) for user in gone])
     own = "(SELECT settings_version FROM contacts WHERE user_id=? AND timeline=?)"
-    for timeline in (number, *(yield from topics.timelines(group_id))):
-        yield ExecuteMany(
-            f"UPDATE timelines SET settings_version={own} WHERE id=? AND settings_version<{own}",
-            [(user, timeline, timeline, user, timeline) for user in gone],
-        )
-        yield ExecuteMany("DELETE FROM contacts WHERE user_id=? AND timeline=?", [(user, timeline) for user in gone])
+    yield ExecuteMany(
+        f"UPDATE timelines SET settings_version={own} WHERE id=? AND settings_version<{own}",
+        [(user, timeline, timeline, user, timeline) for user in gone],
+    )
+    yield ExecuteMany("DELETE FROM contacts WHERE user_id=? AND timeline=?", [(user, timeline) for user in gone])
+    yield from topics.remove_members(group_id, gone)

@@ -25,6 +25,7 @@ _UNCOUNTED = (
     f"SELECT seq FROM entries WHERE timeline=? AND seq>? AND (kind NOT IN ({MESSAGE},{UNLISTED}) OR sender IN (?, ''))"
     " ORDER BY seq DESC LIMIT ?"
 )
+_TIMELINES = "(SELECT timeline FROM topics WHERE group_id=? AND deleted=0)"
 UNCOUNTED_LIMIT = 500
 
 
@@ -92,22 +93,40 @@ def topics(group_id: str) -> Operation[dict[str, StoredTopic]]:
     return {topic_id: StoredTopic(topic_id, created=created, **json.loads(facts)) for topic_id, created, facts in rows}
 
 
-def timelines(group_id: str) -> Operation[list[int]]:
-    """Select the timelines of the topics of a group."""
-    rows = yield Execute("SELECT timeline FROM topics WHERE group_id=? AND deleted=0 ORDER BY timeline", (group_id,))
-    return [timeline for (timeline,) in rows]
-
-
 def add_members(group_id: str, users: Iterable[str]) -> Operation[None]:
     """Insert the contacts of new members with the topics. Messages from before they joined do not count as unread."""
-    numbers, joining = (yield from timelines(group_id)), list(users)
-    if numbers:
+    if (yield from _has_topics(group_id)):
         yield ExecuteMany(
             "INSERT INTO contacts(user_id, timeline, read_seq, floor, settings_version)"
-            f" SELECT ?, t.id, t.last_seq, 1, {_VERSION} FROM timelines t WHERE t.id=?"
-            " ON CONFLICT(user_id, timeline) DO NOTHING",
-            [(user, number) for number in numbers for user in joining],
+            f" SELECT ?, t.id, t.last_seq, 1, {_VERSION} FROM topics p JOIN timelines t ON t.id=p.timeline"
+            " WHERE p.group_id=? AND p.deleted=0 ON CONFLICT(user_id, timeline) DO NOTHING",
+            [(user, group_id) for user in users],
         )
+
+
+def remove_members(group_id: str, users: Sequence[str]) -> Operation[None]:
+    """Delete the contacts of former members with the topics."""
+    if (yield from _has_topics(group_id)):
+        own = "(SELECT c.settings_version FROM contacts c WHERE c.user_id=? AND c.timeline=timelines.id)"
+        yield ExecuteMany(
+            f"UPDATE timelines SET settings_version={own} WHERE id IN {_TIMELINES} AND settings_version<{own}",
+            [(user, group_id, user) for user in users],
+        )
+        yield ExecuteMany(
+            f"DELETE FROM contacts WHERE user_id=? AND timeline IN {_TIMELINES}", [(user, group_id) for user in users]
+        )
+
+
+def remove_all(group_id: str) -> Operation[None]:
+    """Delete the topics of a group that is dissolved, with the contacts of all members."""
+    if (yield from _has_topics(group_id)):
+        yield Execute(f"DELETE FROM contacts WHERE timeline IN {_TIMELINES}", (group_id,))
+        yield Execute("UPDATE topics SET deleted=1 WHERE group_id=?", (group_id,))
+
+
+def _has_topics(group_id: str) -> Operation[bool]:
+    row = yield from first_row("SELECT 1 FROM topics WHERE group_id=? AND deleted=0 LIMIT 1", group_id)
+    return row is not None
 
 
 def _insert(group_id: str, topic: StoredTopic) -> Operation[None]:
