@@ -188,11 +188,12 @@ def _http_client(timeout_s: float, proxy: str | None, tls: ssl.SSLContext | None
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # the library logs whole URLs, which contain signatures
+    trust = _trust(ssl.get_default_verify_paths())
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=tls or _default_trust(), proxy=proxy)
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=tls or trust, proxy=proxy)
 
 
 @cache
-def _default_trust() -> ssl.SSLContext:
-    """Return a context that trusts the authorities of the system, as the websocket does; reading them takes 20 ms."""
+def _trust(paths: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """Return a context that trusts the authorities at the system's paths, as the websocket does; reading them takes 20 ms."""
     return ssl.create_default_context()
