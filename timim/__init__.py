@@ -119,12 +119,14 @@ from .events import (
     SignatureExpiring,
     StatusChanged,
     StoreReplaced,
+    TopicsChanged,
     TypingChanged,
 )
 from .friends import FollowCounts, FollowList, Follows, Friend, FriendApplication, FriendRelation, Friends
 from .groups.group import Group
 from .groups.groups import Groups
 from .groups.state import GroupCounters, GroupPins, PinnedMessage
+from .groups.topics import GroupTopics, Topic
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import (
@@ -145,6 +147,7 @@ from .profiles import AllowType, DoNotDisturb, OwnProfile, Profile, Profiles, St
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
+from .protocol.topics import TopicChange
 from .results.history import AsOf, HistoryCoverage, Page
 from .results.search import SearchCursor, SearchResult, Snippet, TextRange
 from .usersig import sign_user
@@ -227,6 +230,7 @@ __all__ = [
     "GroupPins",
     "GroupTipElem",
     "GroupTipType",
+    "GroupTopics",
     "GroupType",
     "Groups",
     "HandlerFailed",
@@ -321,6 +325,9 @@ __all__ = [
     "TextRange",
     "TimimError",
     "TooLarge",
+    "Topic",
+    "TopicChange",
+    "TopicsChanged",
     "TypingChanged",
     "UnknownElem",
     "UnknownGroup",

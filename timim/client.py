@@ -196,10 +196,10 @@ class Client(ClientHandlers):
         return self._registry.get(ConversationType.C2C, user_id, argument="user_id")
 
     def group(self, group_id: str) -> Conversation:
-        """Return the conversation of a group, without I/O.
+        """Return the conversation of a group or a topic, without I/O.
 
         Raises:
-            InvalidArgument: The group id is empty, over 48 bytes or has control characters.
+            InvalidArgument: The group id is empty, over 48 bytes (104 for a topic) or has control characters.
         """
         return self._registry.get(ConversationType.GROUP, group_id, argument="group_id")
 

@@ -304,6 +304,7 @@ class GroupTipType(enum.IntEnum):
     ADMIN_CANCELLED = 5
     GROUP_INFO = 6
     MEMBER_INFO = 7
+    TOPIC_INFO = 8
 
 
 class GroupNoticeType(enum.IntEnum):
@@ -348,8 +349,8 @@ class GroupTipElem(Elem):
     """Change of a group, in the group's conversation. Only the server writes this elem.
 
     `type` is a GroupTipType, or a number that this version does not know. `users` are the members concerned; `changes` has
-    the new values of the group by Tencent's names (GroupName, Owner_Account …), and `member_changes` those of each member
-    (ShutupTime in seconds, NameCard).
+    the new values of the group or topic by Tencent's names (GroupName, Owner_Account …), and `member_changes` those of each
+    member (ShutupTime in seconds, NameCard).
     """
 
     wire_type = "TIMGroupTipElem"

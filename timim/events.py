@@ -16,45 +16,20 @@ from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, Conversati
 from .message import Message
 from .protocol.do_not_disturb import DoNotDisturb
 from .protocol.follows import FollowList
+from .protocol.topics import TopicChange
 from .util.displayed import Displayed
 
+# fmt: off
 __all__ = [
-    "ClientEvent",
-    "ConnectionLost",
-    "ConnectionRestored",
-    "ConversationChanged",
-    "ConversationGroupsChanged",
-    "ConversationSyncFailed",
-    "DoNotDisturbChanged",
-    "ExtensionsChanged",
-    "FollowsChanged",
-    "GroupChanged",
-    "GroupCountersChanged",
-    "GroupNoticeReceived",
-    "GroupPinChanged",
-    "HandlerFailed",
-    "HistoryReset",
-    "KickedOut",
-    "LabelsChanged",
-    "MessageDeadLettered",
-    "MessageEdited",
-    "MessageFailed",
-    "MessageRecalled",
-    "ProfileChanged",
-    "RateLimitReached",
-    "ReactionsChanged",
-    "ReadReceipt",
-    "RelationChanged",
-    "SettingRefused",
-    "SignatureExpiring",
-    "StatusChanged",
-    "StoreReplaced",
-    "TypingChanged",
-    "events_from_message",
-    "is_for_single_handlers",
-    "is_from_server",
-    "is_group_tip",
+    "ClientEvent", "ConnectionLost", "ConnectionRestored", "ConversationChanged", "ConversationGroupsChanged",
+    "ConversationSyncFailed", "DoNotDisturbChanged", "ExtensionsChanged", "FollowsChanged", "GroupChanged",
+    "GroupCountersChanged", "GroupNoticeReceived", "GroupPinChanged", "HandlerFailed", "HistoryReset", "KickedOut",
+    "LabelsChanged", "MessageDeadLettered", "MessageEdited", "MessageFailed", "MessageRecalled", "ProfileChanged",
+    "RateLimitReached", "ReactionsChanged", "ReadReceipt", "RelationChanged", "SettingRefused", "SignatureExpiring",
+    "StatusChanged", "StoreReplaced", "TopicsChanged", "TypingChanged", "events_from_message", "is_for_single_handlers",
+    "is_from_server", "is_group_tip",
 ]
+# fmt: on
 
 
 class ClientEvent(Displayed):
@@ -209,6 +184,16 @@ class GroupPinChanged(ClientEvent):
     group_id: str
     seq: int
     pinned: bool
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsChanged(ClientEvent):
+    """Topics of a Community, created, changed or deleted by `user`, while this client was online."""
+
+    group_id: str
+    topic_ids: tuple[str, ...]
+    change: TopicChange
     user: str
 
 

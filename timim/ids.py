@@ -20,6 +20,7 @@ from .errors import InvalidArgument, InvalidConversation
 __all__ = [
     "SERVER_MSG_ID",
     "SYSTEM_PEER",
+    "TOPIC_MARK",
     "ConversationKey",
     "ConversationSetting",
     "ConversationType",
@@ -29,7 +30,9 @@ __all__ = [
     "UniqueId",
     "UserId",
     "checked_group_id",
+    "checked_topic_id",
     "checked_user_id",
+    "community_of",
     "conversation_key",
     "flat_user_ids",
     "format_msg_id",
@@ -41,6 +44,8 @@ __all__ = [
 
 USER_ID_LIMIT_BYTES = 32
 GROUP_ID_LIMIT_BYTES = 48
+TOPIC_MARK = "@TOPIC#_"  # between the id of a Community and the own part of the id of its topic
+TOPIC_ID_LIMIT_BYTES = 2 * GROUP_ID_LIMIT_BYTES + len(TOPIC_MARK)
 SYSTEM_PEER = "@TIM#SYSTEM"
 SERVER_MSG_ID = "0-0"  # of entries that the server writes; the random number of a sender is never 0
 _MSG_ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})(?:-([1-9a-f][0-9a-f]{0,7}))?\Z")
@@ -90,7 +95,7 @@ def conversation_key(type: ConversationType, peer: str, *, argument: str = "peer
         if peer not in ("", SYSTEM_PEER):
             raise InvalidConversation(f"{argument}: must be empty for the system conversation, not {peer!r:.40}")
         return SYSTEM_CONVERSATION
-    limit = USER_ID_LIMIT_BYTES if type is ConversationType.C2C else GROUP_ID_LIMIT_BYTES
+    limit = USER_ID_LIMIT_BYTES if type is ConversationType.C2C else _group_limit(peer)
     return ConversationKey(type, _checked(argument, peer, limit))
 
 
@@ -104,12 +109,36 @@ def checked_user_id(user_id: str) -> str:
 
 
 def checked_group_id(group_id: str) -> str:
-    """Return a valid group id unchanged.
+    """Return a valid id of a group or a topic unchanged.
 
     Raises:
-        InvalidArgument: `group_id` is not 1 to 48 bytes of UTF-8, has control characters, or begins or ends with a space.
+        InvalidArgument: `group_id` is not 1 to 48 bytes of UTF-8 (104 for a topic), has control characters, or begins or ends
+            with a space.
     """
-    return _checked("group id", group_id, GROUP_ID_LIMIT_BYTES)
+    return _checked("group id", group_id, _group_limit(group_id))
+
+
+def checked_topic_id(topic_id: str) -> str:
+    """Return a valid topic id unchanged.
+
+    Raises:
+        InvalidArgument: `topic_id` is not the id of a Community, `@TOPIC#_` and at most 48 bytes, or is no valid id.
+    """
+    community = community_of(topic_id)
+    if not community or len(topic_id.encode()) - len(community.encode()) > len(TOPIC_MARK) + GROUP_ID_LIMIT_BYTES:
+        rule = f"must be the id of a Community, {TOPIC_MARK} and at most {GROUP_ID_LIMIT_BYTES} bytes"
+        raise InvalidArgument(f"topic id: {rule}, not {topic_id[:120]!r}")
+    return _checked("topic id", topic_id, TOPIC_ID_LIMIT_BYTES)
+
+
+def community_of(group_id: str) -> str:
+    """Return the id of the Community of a topic, or "" for the id of a group."""
+    community, mark, own = group_id.partition(TOPIC_MARK)
+    return community if mark and own else ""
+
+
+def _group_limit(group_id: object) -> int:
+    return TOPIC_ID_LIMIT_BYTES if isinstance(group_id, str) and TOPIC_MARK in group_id else GROUP_ID_LIMIT_BYTES
 
 
 def flat_user_ids(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
@@ -146,8 +175,8 @@ def _text_within(value: str, limit: int) -> str:
 
 UserId = Annotated[str, AfterValidator(partial(_id_within, limit=USER_ID_LIMIT_BYTES))]
 """User id: 1 to 32 bytes of UTF-8 without control characters."""
-GroupId = Annotated[str, AfterValidator(partial(_id_within, limit=GROUP_ID_LIMIT_BYTES))]
-"""Group id: 1 to 48 bytes of UTF-8 without control characters."""
+GroupId = Annotated[str, AfterValidator(lambda value: _id_within(value, _group_limit(value)))]
+"""Group id: 1 to 48 bytes of UTF-8 without control characters; the id of a topic has up to 104."""
 
 
 class MsgId(NamedTuple):

@@ -149,11 +149,13 @@ class GroupEvent(WebhookEvent):
 
     Attributes:
         group_id: The group; "" before it is created.
+        topic_id: The topic of a Community that the event is about; "" for other events.
         type: Its type.
         members: The users that the event is about: invited, joined, gone, or those of a new group.
     """
 
     group_id: str = Field(alias="GroupId", default="")
+    topic_id: str = Field(alias="TopicId", default="")
     type: str = Field(alias="Type", default="")
     owner: str = Field(alias="Owner_Account", default="")
     name: str = Field(alias="Name", default="")

@@ -16,7 +16,7 @@ import pytest
 from tests.support.backing_services import Nats, Postgres
 from tests.support.chaos import killable_cluster
 from tests.support.deployment import THIS, deployment, metrics_of
-from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
+from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged, TopicsChanged, UnknownGroup
 from timim.elem_base import RelationType
 from timim.testing import EventRecorder, RunningServer
 
@@ -86,6 +86,30 @@ async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
         await watch.wait_for_messages(tips + 1)
         with pytest.raises(Muted):
             await bob.group(group.id).send("six")
+
+
+async def test_topics_are_the_same_on_all_nodes(nodes: Nodes) -> None:
+    here, there = nodes
+    async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:
+        watch, late = EventRecorder(bob, TopicsChanged), EventRecorder(carol)
+        town = await owner.groups.create("Community", name="town", members=["bob"], topics=True)
+        news = await town.topics.create("news")
+        assert (await watch.wait_for_event(TopicsChanged)).topic_ids == (news,)
+        await owner.group(news).send("one")
+        await watch.wait_for_message(lambda m: m.text == "one")
+        await bob.group(news).send("two")
+        await town.invite("carol")
+        await carol.group(news).send("three")
+        await watch.wait_for_message(lambda m: m.text == "three")
+        await owner.group(news).send("four")
+        await late.wait_for_message(lambda m: m.text == "four")
+        assert [m.text for m in await carol.group(news).get_messages(4)] == ["four", "three", "two", "one"]
+        await town.topics.edit(news, muted_all=True)
+        with pytest.raises(Muted):
+            await bob.group(news).send("five")
+        await town.topics.delete(news)
+        with pytest.raises(UnknownGroup):
+            await bob.group(news).send("six")
 
 
 async def test_a_message_sent_right_after_a_group_is_made_reaches_all_nodes(nodes: Nodes) -> None:

@@ -11,12 +11,13 @@ from tests.support.locks_contract import LocksContract
 from tests.support.media_store_contract import MediaStoreContract
 from tests.support.migrations_contract import Database, MigrationsContract, PostgresDatabase
 from tests.support.store_contract import Open, StoreContract
+from tests.support.topic_store_contract import TopicStoreContract
 from tests.support.user_store_contract import UserStoreContract
 from timim.server.store.base import Store
 from timim.server.store.postgres.engine import PostgresStore
 
 
-class TestPostgresStore(StoreContract, UserStoreContract):
+class TestPostgresStore(StoreContract, UserStoreContract, TopicStoreContract):
     """Tests of the store's contract, with a new database for each test."""
 
     @pytest.fixture

@@ -74,7 +74,9 @@ async def check(server: RunningServer, folder: Path, *options: str, limit_s: flo
     commands = {command.name for path in paths if (command := ALL_HANDLERS.rest_command(path)) is not None}
     assert {command for command, _ in counts} >= commands
     assert [command for command, code in counts if code == INTERNAL] == []
-    assert len({command for command, code in counts if code == 0}) > len(commands) / 4  # the requests are not all refused
+    assert (
+        len({command for command, code in counts if code == 0}) > len(commands) / 5
+    )  # the requests are not all refused; most commands need a group or a message
 
 
 async def test_schemathesis_finds_no_undescribed_reply(tmp_path: Path) -> None:

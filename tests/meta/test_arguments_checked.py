@@ -61,6 +61,7 @@ def instances() -> dict[str, object]:
         "Statuses": ann.statuses,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
+        "GroupTopics": ann.groups.of("team").topics,
         "MessageExtensions": timim.MessageExtensions(
             ExtensionRequests(ann.engine.connection, ConversationKey(ConversationType.C2C, "bob"), 1)
         ),

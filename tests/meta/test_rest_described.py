@@ -20,9 +20,10 @@ def described(text: str) -> tuple[set[str], set[str]]:
 
 
 def served_names() -> set[str]:
-    """Return the names of the served commands; the page describes those for Community groups in one sentence."""
-    names = (name for command in ALL_HANDLERS.rest_commands() for name in (command.name, *command.aliases))
-    return {name for name in names if not name.startswith(BIG_GROUPS + ".")}
+    """Return the names of the served commands; the page describes the aliases for Community groups in one sentence."""
+    commands = ALL_HANDLERS.rest_commands()
+    aliases = {name for command in commands for name in command.aliases if not name.startswith(BIG_GROUPS + ".")}
+    return {command.name for command in commands} | aliases
 
 
 def test_every_served_command_is_described_as_served() -> None:

@@ -29,6 +29,7 @@ from ..events import (
     GroupPinChanged,
     LabelsChanged,
     StatusChanged,
+    TopicsChanged,
 )
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
@@ -41,6 +42,7 @@ from ..protocol.labels import LabelsNotice, marks_of
 from ..protocol.message_extensions import ExtensionChange, ExtensionsNotice
 from ..protocol.notices import entry_from_push
 from ..protocol.statuses import Presence, StatusItem, decode_text
+from ..protocol.topics import TopicChange, TopicNotice
 from ..transport.connection import Connection
 from ..util.shown_text import shown_text
 from .config import ClientConfig
@@ -59,8 +61,10 @@ Notice = (
     | DoNotDisturbNotice
     | StatusItem
     | ExtensionsNotice
+    | TopicNotice
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
+_TOPIC_CHANGES = frozenset(TopicChange)
 KEYS_CACHED = 1024  # conversations
 NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are dropped, and a sync fetches their content
 
@@ -126,6 +130,8 @@ class PushRouter:
                 self._add(StatusItem, event.statuses)
             case session.EVENT_EXTENSIONS:
                 self._add(ExtensionsNotice, event.extensions)
+            case session.EVENT_TOPICS:
+                self._add(TopicNotice, event.topics)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                 self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
@@ -169,6 +175,10 @@ class PushRouter:
                     self._dispatcher.deliver_event(changed)
             case ExtensionsNotice():
                 self._dispatcher.deliver_event(event_of_extensions(notice))
+            case TopicNotice():
+                if notice.kind in _TOPIC_CHANGES:
+                    ids, kind = tuple(notice.topic_ids), TopicChange(notice.kind)
+                    self._dispatcher.deliver_event(TopicsChanged(notice.group_id, ids, kind, notice.user))
             case StatusItem():
                 online = notice.presence == Presence.ONLINE
                 self._dispatcher.deliver_event(StatusChanged(notice.user, online, decode_text(notice.encoded)))

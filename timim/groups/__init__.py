@@ -1,1 +1,1 @@
-"""Groups: one group (`group`), its counters and pins (`state`), creation and joining (`groups`), values (`types`)."""
+"""Groups: one group (`group`), its counters and pins (`state`), topics (`topics`), creation (`groups`), values (`types`)."""

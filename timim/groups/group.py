@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from ..conversation import Conversation
+from ..conversation import Conversation, ConversationRegistry
 from ..errors import InvalidArgument, error_for
-from ..ids import UserId, flat_user_ids
+from ..ids import ConversationType, UserId, flat_user_ids
 from ..protocol import group_members as member_wire
 from ..protocol import groups as wire
 from ..transport.connection import Connection
@@ -21,6 +21,7 @@ from ..util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
 from ..util.displayed import Displayed
 from ..util.read_only import assigned_once
 from .state import GroupCounters, GroupPins
+from .topics import GroupTopics
 from .types import (
     GroupInfo,
     GroupMember,
@@ -54,12 +55,13 @@ class Group(Displayed):
     type: GroupType
     """Type of the group; UNKNOWN before `info()` for a group from `client.groups.of()`."""
 
-    def __init__(self, id: str, type: GroupType, conversation: Conversation, connection: Connection) -> None:
+    def __init__(self, id: str, type: GroupType, conversations: ConversationRegistry, connection: Connection) -> None:
         self.id: str = id
         self.type = type
-        self.conversation: Conversation = conversation
+        self.conversation: Conversation = conversations.get(ConversationType.GROUP, id)
         self.counters: GroupCounters = GroupCounters(id, connection)
         self.pins: GroupPins = GroupPins(id, connection)
+        self.topics: GroupTopics = GroupTopics(id, conversations, connection)
         self._connection = connection
 
     async def info(self) -> GroupInfo:

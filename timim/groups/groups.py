@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..conversation import ConversationRegistry
 from ..errors import InvalidArgument
-from ..ids import ConversationType, GroupId, UserId
+from ..ids import GroupId, UserId
 from ..protocol import group_members as member_wire
 from ..protocol import group_state as state_wire
 from ..protocol import groups as wire
@@ -55,8 +55,11 @@ class Groups(Displayed):
         max_members: Number = 0,
         join_option: JoinOption | None = None,
         custom: FieldTexts | None = None,
+        topics: bool = False,
     ) -> Group:
         """Create a group, with this account as its owner and up to 100 first members.
+
+        A Community with `topics` has them for ever: its messages are in its topics, see `group.topics`.
 
         Raises:
             InvalidArgument: The type, a name or a text is wrong (10004), the id (10015), or the members (10037).
@@ -75,6 +78,7 @@ class Groups(Displayed):
             max_members=max_members,
             apply_option=join_option or "",
             custom=custom_to_wire(custom),
+            has_topics=int(topics),
         )
         reply = await self._connection.call(wire.CREATE_GROUP, body)
         return self._group(reply.group_id, GroupType(reply.type or type))
@@ -141,4 +145,4 @@ class Groups(Displayed):
         )
 
     def _group(self, id: str, type: GroupType = GroupType.UNKNOWN) -> Group:
-        return Group(id, type, self._conversations.get(ConversationType.GROUP, id), self._connection)
+        return Group(id, type, self._conversations, self._connection)

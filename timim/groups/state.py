@@ -10,7 +10,6 @@ from pydantic import Field
 
 from ..errors import InvalidArgument
 from ..protocol import group_state as wire
-from ..protocol import groups as groups_wire
 from ..protocol.codec import decode
 from ..transport.connection import Connection
 from ..util.arguments import Int64, Number, Text, checked
@@ -111,7 +110,7 @@ class GroupPins(Displayed):
             InvalidArgument: 4096 requests wait for replies already.
             NotAMember: This account is not in the group.
         """
-        reply = await self._connection.call(wire.GET_PINNED, groups_wire.GroupIdRequest(group_id=self._group_id))
+        reply = await self._connection.call(wire.GET_PINNED, wire.GetPinnedRequest(group_id=self._group_id))
         return tuple(PinnedMessage(one.seq, one.user) for one in (decode(wire.PinnedItem, raw) for raw in reply.messages))
 
     async def add(self, seq: Number) -> None:

@@ -102,6 +102,7 @@ class GroupInfo(Displayed):
     join_option: JoinOption
     muted_all: bool
     custom: Mapping[str, str] = field(default_factory=dict)
+    has_topics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def group_info_from_wire(info: GroupInfoItem) -> GroupInfo:
         JoinOption(info.apply_option),
         info.mute_all == "On",
         {one.key: one.value for one in info.custom},
+        bool(info.has_topics),
     )
 
 

@@ -40,19 +40,24 @@ ATTRIBUTES_CHANGED = "Group.CallbackAfterGroupAttrChanged"
 GROUP_READ = "Group.CallbackAfterReadReceipt"
 OWNER_CHANGED = "Group.CallbackAfterChangeGroupOwner"
 
-BEFORE = frozenset({BEFORE_ADD_FRIEND, BEFORE_ANSWER, BEFORE_C2C, BEFORE_CREATE, BEFORE_JOIN, BEFORE_INVITE, BEFORE_GROUP})
+BEFORE_CREATE_TOPIC = "Group.CallbackBeforeCreateTopic"
+TOPIC_CREATED = "Group.CallbackAfterCreateTopic"
+TOPIC_DESTROYED = "Group.CallbackAfterTopicDestroyed"
+TOPIC_CHANGED = "Group.CallbackAfterTopicInfoChanged"
+
+BEFORE = frozenset(
+    {BEFORE_ADD_FRIEND, BEFORE_ANSWER, BEFORE_C2C, BEFORE_CREATE, BEFORE_JOIN, BEFORE_INVITE, BEFORE_GROUP}
+    | {BEFORE_CREATE_TOPIC}
+)
 AFTER = frozenset(
     {STATE, PROFILE, FRIEND_ADDED, FRIEND_DELETED, BLOCKED, UNBLOCKED, AFTER_C2C, C2C_READ, C2C_RECALLED, CREATED, JOINED}
     | {EXITED, AFTER_GROUP, GROUP_REFUSED, GROUP_FULL, DESTROYED, INFO_CHANGED, GROUP_RECALLED, MEMBER_CHANGED}
     | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, FOLLOWED, UNFOLLOWED}
+    | {TOPIC_CREATED, TOPIC_DESTROYED, TOPIC_CHANGED}
 )
 CALLBACKS = BEFORE | AFTER
 
 NOT_SERVED = {
     "Group.CallbackOnMemberStateChange": "members of an AVChatRoom do not come and go by their connections",
     "Group.CallbackOnDailyGroupQuotaAlarm": "new groups of a day have no quota",
-    "Group.CallbackBeforeCreateTopic": "groups have no topics",
-    "Group.CallbackAfterCreateTopic": "groups have no topics",
-    "Group.CallbackAfterTopicDestroyed": "groups have no topics",
-    "Group.CallbackAfterTopicInfoChanged": "groups have no topics",
 }

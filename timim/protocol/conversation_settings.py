@@ -33,6 +33,10 @@ class MuteC2CRequest(Body):
     mute: Int = msgspec.field(name="Mute_Notifications", default=0)
 
 
+NOTIFYING, MUTED = "AcceptAndNotify", "AcceptNotNotify"  # MsgFlag of a group or topic
+MSG_FLAGS = (NOTIFYING, MUTED, "Discard")
+
+
 class GetMutedC2CRequest(Body):
     """A query that returns the muted users among some users."""
 

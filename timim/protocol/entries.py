@@ -20,6 +20,7 @@ from .numbers import Int, Stored
 from .raw_json import DEPTH_LIMIT, is_deeper, is_utf8
 
 C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
+HAS_TOPICS = 2  # MillionGroupFlag of a Community with topics, and of its topics
 PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: a placeholder, and a recalled message
 
 
@@ -103,9 +104,14 @@ class SenderCard(msgspec.Struct, kw_only=True, gc=False):
 
 
 class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The group's name and the sender's card in it, when the message was sent."""
+    """The group's name and the sender's card in it, when the message was sent.
+
+    In a topic, GroupId is the Community; ToGroupId of the entry is the topic, as `TopicId` here.
+    """
 
     group_id: str = msgspec.field(name="GroupId", default="")
+    topic_id: str = msgspec.field(name="TopicId", default="")
+    topics_flag: Int = msgspec.field(name="MillionGroupFlag", default=0)
     group_name: str = msgspec.field(name="GroupName", default="")
     group_type: str = msgspec.field(name="GroupType", default="")
     nick: str = msgspec.field(name="From_AccountNick", default="")

@@ -9,6 +9,7 @@ import msgspec
 from .codec import Body, Command, Door, Reply
 from .groups import MEMBERS_AT_ONCE, MUTES, CustomField, GroupIdRequest, NewMember
 from .numbers import Int, at_most
+from .topics import TopicBody
 
 REMOVED_AT_ONCE = 500  # limit of lists in requests
 
@@ -89,14 +90,18 @@ class DeleteMembersRequest(Body):
     silence: Int = msgspec.field(name="Silence", default=0)
 
 
-class ModifyMemberRequest(Body):
-    """Properties of a member to change. ShutUpTime is in seconds from now, 0 unmutes; an empty custom value removes a key."""
+class ModifyMemberRequest(TopicBody, kw_only=True):
+    """Properties of a member to change. ShutUpTime is in seconds from now, 0 unmutes; an empty custom value removes a key.
 
-    group_id: str = msgspec.field(name="GroupId")
+    With a TopicId, only ShutUpTime, which mutes the member in that topic, and MsgFlag can change.
+    """
+
     account: str = msgspec.field(name="Member_Account")
     role: str | msgspec.UnsetType = msgspec.field(name="Role", default=msgspec.UNSET)
     name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
     mute_s: Int | msgspec.UnsetType = msgspec.field(name="ShutUpTime", default=msgspec.UNSET)
+    # AcceptAndNotify; AcceptNotNotify or Discard mute the conversation for the member
+    msg_flag: str | msgspec.UnsetType = msgspec.field(name="MsgFlag", default=msgspec.UNSET)
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from .codec import BIG_GROUPS, Body, Command, Door, Reply
 from .groups import GroupIdRequest
 from .numbers import Int, Int64, at_most
+from .topics import TopicBody
 
 COUNTERS_LIMIT = 20  # of a group
 SET, INCREASE, DECREASE = "Set", "Increase", "Decrease"
@@ -43,11 +44,14 @@ class CountersReply(Reply):
     seq: Int = msgspec.field(name="GroupCounterSeq", default=0)
 
 
-class PinMessageRequest(Body, kw_only=True):
+class PinMessageRequest(TopicBody, kw_only=True):
     """Pin a message of a group for all members, or unpin it."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="MsgSeq")
+
+
+class GetPinnedRequest(TopicBody, kw_only=True):
+    """A query for the pinned messages of a group."""
 
 
 class PinnedItem(msgspec.Struct, kw_only=True):
@@ -112,7 +116,7 @@ UPDATE_COUNTERS = Command(_GROUPS + "update_group_counter", UpdateCountersReques
 GET_COUNTERS = Command(_GROUPS + "get_group_counter", GetCountersRequest, CountersReply, doors=Door.BOTH)
 PIN_MESSAGE = Command(_GROUPS + "pin_message", PinMessageRequest, Reply)
 UNPIN_MESSAGE = Command(_GROUPS + "unpin_message", PinMessageRequest, Reply)
-GET_PINNED = Command(_GROUPS + "get_pinned_messages", GroupIdRequest, PinnedMessagesReply)
+GET_PINNED = Command(_GROUPS + "get_pinned_messages", GetPinnedRequest, PinnedMessagesReply)
 COUNT_ONLINE = Command(_GROUPS + "get_online_member_num", GroupIdRequest, OnlineMembersReply, doors=Door.BOTH)
 LIST_JOIN_APPLICATIONS = Command(_GROUPS + "get_pendency", JoinApplicationsRequest, JoinApplicationsReply)
 LIST_COMMUNITY_APPLICATIONS = Command(f"{BIG_GROUPS}.get_pendency", JoinApplicationsRequest, JoinApplicationsReply)

@@ -40,6 +40,7 @@ class CreateGroupRequest(Body):
     max_members: Int = msgspec.field(name="MaxMemberCount", default=0)
     apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
+    has_topics: Int = msgspec.field(name="SupportTopic", default=0)  # 1: a Community whose messages are in topics
 
 
 class CreateGroupReply(Reply):
@@ -79,6 +80,7 @@ class GroupInfoItem(msgspec.Struct, kw_only=True):
     apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
     mute_all: str = msgspec.field(name="ShutUpAllMember", default="Off")
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
+    has_topics: Int = msgspec.field(name="SupportTopic", default=0)
 
 
 class GetGroupInfoReply(Reply):
@@ -86,11 +88,15 @@ class GetGroupInfoReply(Reply):
 
 
 class ListJoinedGroupsRequest(Body):
-    """A query for a page of at most `Limit` groups that an account is in."""
+    """A query for a page of at most `Limit` groups that an account is in.
+
+    SupportTopic 1 asks for the Communities that have topics, 0 for the other groups; without it, all groups are listed.
+    """
 
     account: str = msgspec.field(name="Member_Account", default="")
     limit: Int = msgspec.field(name="Limit", default=100)
     offset: Int = msgspec.field(name="Offset", default=0)
+    has_topics: Int | msgspec.UnsetType = msgspec.field(name="SupportTopic", default=msgspec.UNSET)
 
 
 class ListJoinedGroupsReply(Reply):

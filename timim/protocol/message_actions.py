@@ -13,6 +13,7 @@ from ..ids import MsgId
 from .codec import Body, Command, Door, Reply, Request
 from .messages import Address, SeqRange
 from .numbers import Int, Int64
+from .topics import topic_of
 
 
 class MessageActionRequest(Body):
@@ -50,10 +51,14 @@ class SeqItem(msgspec.Struct, kw_only=True):
 
 
 class RecallGroupRequest(MessageActionRequest, kw_only=True):
-    """Recall up to 10 group messages."""
+    """Recall up to 10 messages of a group, or of its topic `TopicId`."""
 
     group_id: str = msgspec.field(name="GroupId")
+    topic_id: str = msgspec.field(name="TopicId", default="")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.group_id = topic_of(self.group_id, self.topic_id)
 
 
 class RecallResult(msgspec.Struct, kw_only=True):
@@ -82,13 +87,17 @@ class EditC2CRequest(MessageActionRequest, kw_only=True):
 
 
 class EditGroupRequest(MessageActionRequest, kw_only=True):
-    """A new body of a group message."""
+    """A new body of a message of a group, or of its topic `TopicId`."""
 
     group_id: str = msgspec.field(name="GroupId")
+    topic_id: str = msgspec.field(name="TopicId", default="")
     seq: Int = msgspec.field(name="MsgSeq")
     version: Int = msgspec.field(name="MsgVersion", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+
+    def __post_init__(self) -> None:
+        self.group_id = topic_of(self.group_id, self.topic_id)
 
 
 class EditReply(MessageActionReply):

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import msgspec
 
-from .codec import Body, Command, Door, Reply
+from .codec import Command, Door, Reply
 from .numbers import Int, at_most
 from .reactions import SERVICE, MessageOfTwo
+from .topics import TopicBody
 
 EXTENSIONS_AT_ONCE = 20
 ANY_VERSION = -1  # `Seq` of a change that is made whatever others have set (timim extension)
@@ -50,10 +51,9 @@ class ChangeC2CExtensionsRequest(MessageOfTwo, kw_only=True):
     items: _Items = msgspec.field(name="ExtensionList", default_factory=list)
 
 
-class ChangeGroupExtensionsRequest(Body, kw_only=True):
+class ChangeGroupExtensionsRequest(TopicBody, kw_only=True):
     """Set or delete up to 20 extensions of a message of a group, or delete all. `OperateType` is an ExtensionChange."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="MsgSeq")
     kind: Int = msgspec.field(name="OperateType", default=1)
     items: _Items = msgspec.field(name="ExtensionList", default_factory=list)
@@ -85,10 +85,9 @@ class GetC2CExtensionsRequest(MessageOfTwo, kw_only=True):
     start: Int = msgspec.field(name="startSeq", default=0)
 
 
-class GetGroupExtensionsRequest(Body, kw_only=True):
+class GetGroupExtensionsRequest(TopicBody, kw_only=True):
     """A query for the extensions of a message of a group that were changed with a `Seq` from `startSeq` on."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="MsgSeq")
     start: Int = msgspec.field(name="startSeq", default=0)
 

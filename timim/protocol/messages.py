@@ -15,6 +15,7 @@ from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from .codec import Body, Command, Door, Reply, Request
 from .entries import MentionItem, MessageControl, PushInfo
 from .numbers import Flag, Int
+from .topics import TopicBody
 
 SeqRange = tuple[Int, Int]
 ControlField = list[str] | MessageControl  # REST clients send the names, the web client an object
@@ -72,10 +73,9 @@ class SendC2CReply(Reply):
     sender: SenderInfo | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
-class SendGroupRequest(Body, kw_only=True):
+class SendGroupRequest(TopicBody, kw_only=True):
     """A group message. REST requests name the sender as `From_Account`."""
 
-    group_id: str = msgspec.field(name="GroupId")
     from_account: str = msgspec.field(name="From_Account", default="")
     random: Int = msgspec.field(name="Random", default=0)
     client_seq: Int = msgspec.field(name="ClientSeq", default=0)
@@ -91,7 +91,6 @@ class SendGroupRequest(Body, kw_only=True):
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
     extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
-    topic_id: str = msgspec.field(name="TopicId", default="")  # must be empty
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: Int = msgspec.field(
         name="TimelineAsk", default=0
@@ -144,10 +143,9 @@ class RoamC2CReply(RangeReply):
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
 
 
-class RoamGroupRequest(Body):
+class RoamGroupRequest(TopicBody, kw_only=True):
     """A query for group history: ReqMsgNumber messages up to ReqMsgSeq, or some by seq, or the newest of `TimelineRange`."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="ReqMsgSeq", default=0)
     number: Int = msgspec.field(name="ReqMsgNumber", default=20)
     seqs: list[Int] = msgspec.field(name="ReqMsgSeqList", default_factory=list)  # up to 20
@@ -210,10 +208,9 @@ class ReadC2CRequest(Body):
     read: ReadItems = msgspec.field(name="C2CMsgReaded")
 
 
-class ReadGroupRequest(Body):
+class ReadGroupRequest(TopicBody, kw_only=True):
     """A group that this account has read up to a seq."""
 
-    group_id: str = msgspec.field(name="GroupId")
     read_seq: Int = msgspec.field(name="MsgReadedSeq", default=0)
 
 

@@ -23,7 +23,7 @@ def decode_tip(content: dict[str, Any]) -> GroupTipElem:
         operator=content.get("Operator_Account", ""),
         users=tuple(content.get("List_Account", ())),
         member_count=content.get("MemberNum", 0),
-        changes=content.get("MsgGroupNewInfo", {}),
+        changes=content.get("MsgGroupNewInfo") or content.get("MsgTopicNewInfo", {}),
         member_changes={
             news["User_Account"]: {name: value for name, value in news.items() if name != "User_Account"}
             for news in content.get("MsgMemberInfo", ())

@@ -29,6 +29,7 @@ __all__ = [
     "ProfileTag",
     "RelationContent",
     "TipMember",
+    "TopicInfoChange",
     "as_push_item",
     "entry_from_push",
     "server_elem_body",
@@ -69,8 +70,22 @@ class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
     attributes: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineAttributes", default=msgspec.UNSET)
 
 
+class TopicInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The changed properties of a topic."""
+
+    name: str | msgspec.UnsetType = msgspec.field(name="TopicName", default=msgspec.UNSET)
+    introduction: str | msgspec.UnsetType = msgspec.field(name="TopicIntroduction", default=msgspec.UNSET)
+    notification: str | msgspec.UnsetType = msgspec.field(name="TopicNotification", default=msgspec.UNSET)
+    face_url: str | msgspec.UnsetType = msgspec.field(name="TopicFaceUrl", default=msgspec.UNSET)
+    custom: str | msgspec.UnsetType = msgspec.field(name="CustomString", default=msgspec.UNSET)
+    muted_all: Int | msgspec.UnsetType = msgspec.field(name="ShutupAll", default=msgspec.UNSET)
+
+
 class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A change of a group. OpType: 1 join, 2 quit, 3 kick, 4 admin set, 5 admin unset, 6 group changed, 7 member changed."""
+    """A change of a group or a topic.
+
+    OpType: 1 join, 2 quit, 3 kick, 4 admin set, 5 admin unset, 6 group changed, 7 member changed, 8 topic changed.
+    """
 
     op_type: Int = msgspec.field(name="OpType")
     operator: str = msgspec.field(name="Operator_Account", default="")
@@ -79,6 +94,7 @@ class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     member_num: Int = msgspec.field(name="MemberNum", default=0)
     group: GroupInfoChange | msgspec.UnsetType = msgspec.field(name="MsgGroupNewInfo", default=msgspec.UNSET)
     members: list[MemberInfoChange] = msgspec.field(name="MsgMemberInfo", default_factory=list)
+    topic: TopicInfoChange | msgspec.UnsetType = msgspec.field(name="MsgTopicNewInfo", default=msgspec.UNSET)
     reason: str = msgspec.field(name="TimelineReason", default="")
 
 

@@ -9,6 +9,7 @@ import msgspec
 from .codec import Body, Command, Reply
 from .entries import Reaction
 from .numbers import Int
+from .topics import TopicBody
 
 SERVICE = "openim_msg_ext_http_svc"
 SHOWN_USERS = 10  # of a reaction in a summary; the others are listed by `*_iterate`
@@ -22,10 +23,9 @@ class MessageOfTwo(Body, kw_only=True):
     msg_key: str = msgspec.field(name="MsgKey")
 
 
-class MessageOfGroup(Body, kw_only=True):
+class MessageOfGroup(TopicBody, kw_only=True):
     """A message of a group by its seq."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seq: Int = msgspec.field(name="MsgSeq")
 
 
@@ -50,10 +50,9 @@ class ReactionsC2CRequest(Body, kw_only=True):
     count: Int = msgspec.field(name="Count", default=SHOWN_USERS)
 
 
-class ReactionsGroupRequest(Body, kw_only=True):
+class ReactionsGroupRequest(TopicBody, kw_only=True):
     """A query for the reactions to up to 20 messages of a group, each with its first `Count` users."""
 
-    group_id: str = msgspec.field(name="GroupId")
     seqs: list[Int] = msgspec.field(name="MsgSeqList", default_factory=list)
     count: Int = msgspec.field(name="Count", default=SHOWN_USERS)
 

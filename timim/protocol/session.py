@@ -81,6 +81,7 @@ EVENT_LABELS = 10011  # see labels.py
 EVENT_DO_NOT_DISTURB = 10012  # see do_not_disturb.py
 EVENT_EXTENSIONS = 10009  # see message_extensions.py
 EVENT_STATUS = 10008  # see statuses.py
+EVENT_TOPICS = 10017  # see topics.py
 EVENT_FOREIGN = 10005  # between nodes only: an event for clients other than timim's
 SUB_KICKED = 96
 
@@ -110,6 +111,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     quiet_times: list[msgspec.Raw] = msgspec.field(name="TimelineQuietTimes", default_factory=list)
     extensions: list[msgspec.Raw] = msgspec.field(name="TimelineExtensions", default_factory=list)
     statuses: list[msgspec.Raw] = msgspec.field(name="TimelineStatuses", default_factory=list)
+    topics: list[msgspec.Raw] = msgspec.field(name="TimelineTopics", default_factory=list)
     notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)  # see tencent_events.py
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: Int = msgspec.field(name="SubMsgType", default=0)
@@ -134,6 +136,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
             EVENT_DO_NOT_DISTURB: self.quiet_times,
             EVENT_STATUS: self.statuses,
             EVENT_EXTENSIONS: self.extensions,
+            EVENT_TOPICS: self.topics,
         }
         return others.get(self.event, self.profiles)
 

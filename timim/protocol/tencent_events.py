@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from ..elem_base import RelationType
+from ..ids import community_of
 from . import session
 from .conversation_list import TYPE_C2C, TYPE_GROUP, ConversationName
 from .do_not_disturb import DoNotDisturbNotice
-from .entries import EntryAction, EntryPayload, MessageActionKind, Reaction
+from .entries import HAS_TOPICS, EntryAction, EntryPayload, MessageActionKind, Reaction
 from .follows import FollowNotice
 from .group_state import Counter
 from .labels import ConversationGroup, LabelsItem
@@ -27,6 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
 _EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
+_TOPIC_CREATED, _TOPICS_DELETED, _MSG_FLAG = 17, 18, 20  # ReportType
 
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
@@ -44,12 +46,12 @@ def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) ->
         info["To_Account"] = target.to_account
         notice = {"WithdrawC2cMsgNotify": {"C2cWithdrawInfoArray": [info]}}
         return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
-    info["GroupId"] = target.to_group_id
+    info |= _group(target.to_group_id)
     tip = {
         "ToGroupId": target.to_group_id,
         "MsgBody": {"GroupWithdrawInfoArray": [info]},
         "RevokerInfo": {"Revoker_Account": recaller},
-        "GroupInfo": {"GroupId": target.to_group_id},
+        "GroupInfo": _group(target.to_group_id),
     }
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
@@ -66,7 +68,7 @@ def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
         "CloudCustomData": target.cloud_custom_data,
     }
     if target.to_group_id:
-        return _raw({"Event": session.EVENT_MESSAGE_ACTION, "GroupMsgModNotifys": [fields | {"GroupId": target.to_group_id}]})
+        return _raw({"Event": session.EVENT_MESSAGE_ACTION, "GroupMsgModNotifys": [fields | _group(target.to_group_id)]})
     return _raw({"Event": session.EVENT_MESSAGE_ACTION, "C2cMsgModNotifys": [fields | {"To_Account": target.to_account}]})
 
 
@@ -137,8 +139,8 @@ def c2c_read_event(peer: str, time: int) -> msgspec.Raw:
 
 def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
     """Return the event that this account has read a group's messages on another device."""
-    body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
-    tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
+    body = {"GroupReadInfoArray": [_group(group_id) | {"LastReadMsgSeq": seq}]}
+    tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": _group(group_id)}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
@@ -147,7 +149,7 @@ def group_state_event(group_id: str, body: dict[str, Any]) -> msgspec.Raw:
     return _raw(
         {
             "Event": _EVENT_GROUP_STATE,
-            "GroupTips": [{"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}],
+            "GroupTips": [{"ToGroupId": group_id, "MsgBody": body, "GroupInfo": _group(group_id)}],
         }
     )
 
@@ -198,6 +200,34 @@ def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.R
         "FollowDiffList": [{"IsAdd": notice.added, "FollowType": notice.list}],
     }
     return _raw({"Event": session.EVENT_FOLLOW, "FollowChangeList": [change]})
+
+
+def topic_created_event(group_id: str, topic_id: str) -> msgspec.Raw:
+    """Return the event that a topic was created in a Community."""
+    return _notice_event(group_id, _group(topic_id), {"ReportType": _TOPIC_CREATED})
+
+
+def topics_deleted_event(group_id: str, topic_ids: Sequence[str]) -> msgspec.Raw:
+    """Return the event that topics of a Community were deleted."""
+    about = {"GroupId": group_id, "MillionGroupFlag": HAS_TOPICS}
+    return _notice_event(group_id, about, {"ReportType": _TOPICS_DELETED, "TopicIdArray": topic_ids})
+
+
+def msg_flag_event(group_id: str, flag: str) -> msgspec.Raw:
+    """Return the event that this account has muted or unmuted a group or a topic on another device."""
+    return _notice_event(group_id, _group(group_id), {"ReportType": _MSG_FLAG, "MsgFlag": flag})
+
+
+def _notice_event(group_id: str, about: dict[str, Any], body: dict[str, Any]) -> msgspec.Raw:
+    tip = {"ToGroupId": group_id, "GroupInfo": about, "MsgBody": body}
+    return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def _group(group_id: str) -> dict[str, Any]:
+    """Return the members that name a group, or a topic and its Community."""
+    if not (community := community_of(group_id)):
+        return {"GroupId": group_id}
+    return {"GroupId": community, "TopicId": group_id, "MillionGroupFlag": HAS_TOPICS}
 
 
 def status_event(item: StatusItem) -> msgspec.Raw:

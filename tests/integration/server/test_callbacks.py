@@ -42,6 +42,7 @@ class Scene:
     bob: timim.Client
     rest: RestClient
     group_id: str = ""
+    topic_id: str = ""
 
     @property
     def group(self) -> timim.Group:
@@ -57,6 +58,15 @@ Cause = Callable[[Scene], Awaitable[object]]
 
 async def create(scene: Scene) -> None:
     scene.group_id = (await scene.alice.groups.create("Public", name="g", max_members=3, custom={"k": "v"})).id
+
+
+async def create_town(scene: Scene) -> None:
+    group = await scene.alice.groups.create("Community", name="town", members=["bob"], id="@TGS#_town", topics=True)
+    scene.group_id = group.id
+
+
+async def create_topic(scene: Scene) -> None:
+    scene.topic_id = await scene.group.topics.create("news", id="@TGS#_town@TOPIC#_news")
 
 
 async def refused_group_message(scene: Scene) -> None:
@@ -82,6 +92,11 @@ async def read_in_group(scene: Scene) -> None:
     await scene.bob.group(scene.group_id).mark_read()
 
 
+async def read_in_topic(scene: Scene) -> None:
+    await scene.alice.group(scene.topic_id).send("read me", request_receipt=True)
+    await scene.bob.group(scene.topic_id).mark_read()
+
+
 async def befriend(scene: Scene) -> None:
     await scene.alice.friends.add("bob", wording="hi")
     await scene.bob.friends.accept("alice")
@@ -97,6 +112,12 @@ async def rest_add(scene: Scene) -> None:
     assert (await scene.rest.call("group_open_http_svc/add_group_member", body))["ErrorCode"] == 0
 
 
+TOPIC: dict[str, Any] = {
+    "GroupId": "@TGS#_town",
+    "Type": "Community",
+    "TopicId": "@TGS#_town@TOPIC#_news",
+    "Operator_Account": "alice",
+}
 # Each row: the name, the cause, and the callbacks that it causes, each with some fields of its body.
 TABLE: list[tuple[str, Cause, dict[str, dict[str, Any]]]] = [
     (
@@ -293,6 +314,55 @@ TABLE: list[tuple[str, Cause, dict[str, dict[str, Any]]]] = [
             }
         },
     ),
+    ("creating a Community", create_town, {names.BEFORE_CREATE: {"Type": "Community"}, names.CREATED: {"Name": "town"}}),
+    (
+        "creating a topic",
+        create_topic,
+        {
+            names.BEFORE_CREATE_TOPIC: {"GroupId": "@TGS#_town", "Operator_Account": "alice", "Name": "news"},
+            names.TOPIC_CREATED: TOPIC | {"Owner_Account": "alice", "Name": "news", "UserDefinedDataList": []},
+        },
+    ),
+    (
+        "changing a topic",
+        lambda s: s.group.topics.edit(s.topic_id, name="old news", muted_all=True),
+        {names.TOPIC_CHANGED: TOPIC | {"Name": "old news", "ShutUpAllMember": "On", "Introduction": None}},
+    ),
+    (
+        "muting a member in a topic",
+        lambda s: s.group.topics.mute(s.topic_id, "bob", 60),
+        {},
+    ),
+    (
+        "sending to a topic",
+        lambda s: s.alice.group(s.topic_id).send("hello"),
+        {names.BEFORE_GROUP: TOPIC, names.AFTER_GROUP: TOPIC | {"MsgSeq": 3}},
+    ),
+    (
+        "recalling in a topic",
+        lambda s: recall_newest(s.alice.group(s.topic_id)),
+        {names.BEFORE_GROUP: TOPIC, names.AFTER_GROUP: TOPIC, names.GROUP_RECALLED: TOPIC | {"MsgSeqList": [{"MsgSeq": 4}]}},
+    ),
+    (
+        "reading a message of a topic that requests a receipt",
+        read_in_topic,
+        {
+            names.BEFORE_GROUP: TOPIC,
+            names.AFTER_GROUP: TOPIC,
+            names.GROUP_READ: {"GroupId": "@TGS#_town", "TopicId": "@TGS#_town@TOPIC#_news", "Type": "Community"},
+        },
+    ),
+    (
+        "deleting topics",
+        lambda s: s.group.topics.delete(s.topic_id),
+        {
+            names.TOPIC_DESTROYED: {
+                "GroupId": "@TGS#_town",
+                "Operator_Account": "alice",
+                "TopicIdList": [{"TopicId": "@TGS#_town@TOPIC#_news"}],
+            }
+        },
+    ),
 ]
 
 
@@ -354,9 +424,12 @@ async def test_the_back_end_refuses_changes_before_they_happen(back_end: Webhook
     async with server_with(back_end, commands) as server, server.client("alice") as alice, server.client("bob") as bob:
         await server.add_users("carol")
         group = await alice.groups.create("Public", name="g", join_option=timim.JoinOption.FREE)
+        town = await alice.groups.create("Community", name="town", topics=True)
         for command, code, seen, cause in (
             (names.BEFORE_CREATE, 1, 10016, lambda: alice.groups.create("Work", name="w")),
             (names.BEFORE_CREATE, 10_150, 10_150, lambda: alice.groups.create("Work", name="w")),
+            (names.BEFORE_CREATE_TOPIC, 1, 10016, lambda: town.topics.create("t")),
+            (names.BEFORE_CREATE_TOPIC, 10_150, 10_150, lambda: town.topics.create("t")),
             (names.BEFORE_JOIN, 10_200, 10_200, lambda: bob.groups.join(group.id)),
             (names.BEFORE_ADD_FRIEND, 38_500, 38_500, lambda: alice.friends.add("bob")),
             (names.BEFORE_ADD_FRIEND, 7, 38_000, lambda: alice.friends.add("bob")),
@@ -367,7 +440,8 @@ async def test_the_back_end_refuses_changes_before_they_happen(back_end: Webhook
             assert refused.value.code == seen, command
         back_end.answer = agree
         assert await group.info() is not None
-        assert [one.id for one in await alice.groups.joined()] == [group.id]
+        assert {one.id for one in await alice.groups.joined()} == {group.id, town.id}
+        assert await town.topics.list() == ()
         assert await alice.friends.list() == ()
 
 

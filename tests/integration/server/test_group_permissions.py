@@ -37,7 +37,7 @@ class Cast:
         """Create a new group, so that the last action's effect on the old one does not matter."""
         owner = self.clients[OWNER]
         insiders = [self.clients[role].user_id for role in (ADMIN, MEMBER, "other")]
-        self.group = await owner.groups.create(self.type, name="cast", members=insiders)
+        self.group = await owner.groups.create(self.type, name="cast", members=insiders, topics=self.type == "Community")
         await group_for(self.clients["other"], self.group).conversation.send("said by another")
         if PERMISSIONS[Permission.SET_ADMIN, self.type]:
             await self.group.set_role(self.clients[ADMIN].user_id, ADMIN)
@@ -76,6 +76,7 @@ DEEDS: dict[Permission, Deed] = {
     Permission.RECALL: lambda group, who: recall_of(group, who("other")),
     Permission.PIN: lambda group, who: pin_of(group, who("other")),
     Permission.MENTION_ALL: lambda group, who: group.conversation.send("all of you", mention=[timim.ALL]),
+    Permission.TOPICS: lambda group, who: group.topics.create("news"),
 }
 
 
@@ -86,6 +87,7 @@ HARMLESS = {
     Permission.CARD,
     Permission.EDIT,
     Permission.MENTION_ALL,
+    Permission.TOPICS,
 }  # actions after which all roles are unchanged
 
 

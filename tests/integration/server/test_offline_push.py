@@ -73,6 +73,19 @@ async def test_the_push_text_follows_the_guide(phones: WebhookReceiver) -> None:
         assert call.headers["timim-signature"] == hmac.new(b"secret", f"{time}\n".encode() + call.content, "sha256").hexdigest()
 
 
+async def test_a_push_of_a_topic_names_the_topic_and_its_community(phones: WebhookReceiver) -> None:
+    async with server_with(phones) as server:
+        await server.add_users("bob")
+        async with server.client("alice") as alice:
+            town = await alice.groups.create("Community", name="town", members=["bob"], topics=True)
+            news = await town.topics.create("news")
+            await alice.group(news).send("hello")
+            await phones.until(lambda calls: len(calls) == 1)
+    body = phones.calls[0].body
+    assert (body["GroupId"], body["TopicId"], body["To_Account"]) == (town.id, news, ["bob"])
+    assert body["Title"] == "alice(news)"
+
+
 async def test_the_fields_for_phones_are_passed_on(phones: WebhookReceiver) -> None:
     android: dict[str, str | int] = {"Sound": "ding.mp3", "OPPOChannelID": "news"}
     apns: dict[str, str | int] = {"Sound": "ding.aiff", "BadgeMode": 1}

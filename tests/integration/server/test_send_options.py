@@ -163,7 +163,6 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
             (group.id, {"receivers": [f"u{n}" for n in range(51)]}, "50"),
             (group.id, {"receivers": ["b3"], "receipt": 1}, "NeedReadReceipt"),
             (room.id, {"receivers": ["a3"]}, "AVChatRoom"),
-            (group.id, {"topic_id": "t"}, "TopicId"),
             (group.id, {"control": ["NoSuch"]}, "NoSuch"),
             (group.id, {"without_callbacks": ["ForbidBeforeSendMsgCallback"]}, "ForbidCallbackControl"),
         ):

@@ -31,6 +31,7 @@ from . import (
     rest_reading,
     statuses,
     system,
+    topics,
     web_client,
 )
 from .registry import HandlerRegistry
@@ -68,5 +69,6 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     rest_reading.HANDLERS,
     statuses.HANDLERS,
     system.HANDLERS,
+    topics.HANDLERS,
     web_client.HANDLERS,
 )

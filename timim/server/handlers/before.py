@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from ...errors import ServerRefused
 from ...protocol import callbacks as names
 from ...protocol import friends as sns
-from ...protocol import groups
+from ...protocol import groups, topics
 from ..integrations.before import refusal
 from ..social.reports import member_list
 from .registry import RequestContext
 
-__all__ = ["before_adding", "before_answering", "before_creating", "before_inviting", "before_joining"]
+__all__ = ["before_adding", "before_answering", "before_creating", "before_creating_topic", "before_inviting", "before_joining"]
 
 
 def _event_time(context: RequestContext) -> int:
@@ -40,6 +40,23 @@ async def before_creating(context: RequestContext, body: groups.CreateGroupReque
         "EventTime": _event_time(context),
     }
     await services.integrations.before.ask(names.BEFORE_CREATE, fields)
+
+
+async def before_creating_topic(context: RequestContext, body: topics.CreateTopicRequest) -> None:
+    """Ask the back end about a new topic.
+
+    Raises:
+        ServerRefused: The back end refused it (10016, or its own code).
+    """
+    if not context.services.integrations.before.wants(names.BEFORE_CREATE_TOPIC):
+        return
+    fields = {
+        "GroupId": body.group_id,
+        "Operator_Account": context.user,
+        "Name": body.name,
+        "EventTime": _event_time(context),
+    }
+    await context.services.integrations.before.ask(names.BEFORE_CREATE_TOPIC, fields)
 
 
 async def before_joining(context: RequestContext, group_id: str) -> None:

@@ -68,6 +68,8 @@ async def change(
         if not group_id:
             item = {"Type": TYPE_C2C, "To_Account": peer, "UserId": peer}  # the web client reads UserId
         plain = tencent_events.pin_event(item, pinned=bool(wanted.pinned))
+    elif wanted.muted is not None and group_id:
+        plain = tencent_events.msg_flag_event(group_id, wire.MUTED if wanted.muted else wire.NOTIFYING)
     origin = context.session.number if context.session else 0
     services.bus.publish(
         Event((context.user,), session.EVENT_CONVERSATION_SETTINGS, msgspec.Raw(encode(notice)), origin, plain)

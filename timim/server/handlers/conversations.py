@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ...errors import UnknownGroup
+from ...ids import TOPIC_MARK
 from ...protocol import conversation_list as wire
 from ...protocol.codec import decode
 from ...protocol.entries import Entry, EntryGroupInfo, render_entry
@@ -32,8 +33,8 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
     page = contacts[:limit]
     more = len(contacts) > limit
     receipts: list[Receipt] = []
-    if not body.messages:  # other clients support neither the system timeline nor conversations without a message
-        page = [contact for contact in page if not _is_system(contact) and contact.last is not None]
+    if not body.messages:  # other clients support neither the system timeline, nor topics, nor conversations without a message
+        page = [contact for contact in page if _is_listed(contact) and contact.last is not None]
     elif not body.start_index:
         receipts = await context.services.store.receipts.of_sender(context.user, since, RECEIPTS_LIMIT)
     unread = await context.services.store.conversations.unread(context.user, [contact.timeline for contact in page])
@@ -50,10 +51,15 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
 async def _exists(context: RequestContext, receipt: Receipt) -> bool:
     """Return True if the receipt's group exists. The group may have been dissolved since."""
     try:
-        await context.services.entities.group(receipt.timeline.split("\x1f")[1])
+        await context.services.entities.group_or_topic(receipt.timeline.split("\x1f")[1])
     except UnknownGroup:
         return False
     return True
+
+
+def _is_listed(contact: UserConversation) -> bool:
+    """Return True if the conversation is in the list of other clients, which have topics in the list of a Community."""
+    return not _is_system(contact) and TOPIC_MARK not in contact.timeline
 
 
 def _is_system(contact: UserConversation) -> bool:

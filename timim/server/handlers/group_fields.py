@@ -16,6 +16,7 @@ from .registry import RequestContext
 NAME_LIMIT_BYTES = 30
 TEXT_LIMITS_BYTES = {"introduction": 240, "notification": 300, "face_url": 500}
 CUSTOM_LIMIT = 20
+GENERATED_ID, COMMUNITY_ID = "@TGS#", "@TGS#_"  # begins of ids; the web client knows a Community by its id
 KEY_LIMIT_BYTES = 32
 VALUE_LIMIT_BYTES = 4000
 
@@ -70,8 +71,9 @@ def new_group(
         InvalidArgument: Its id or one of its properties is invalid.
     """
     fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
+    generated = COMMUNITY_ID if KINDS[body.type] == "Community" else GENERATED_ID
     try:
-        group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
+        group_id = checked_group_id(body.group_id) if body.group_id else generated + secrets.token_hex(8).upper()
     except InvalidArgument as exc:
         raise bad(exc.info, code=10015) from exc
     return StoredGroup(
@@ -87,4 +89,5 @@ def new_group(
         apply_option="" if fixed else checked_joining(body.type, body.apply_option),
         max_members=body.max_members,
         custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
+        has_topics=bool(body.has_topics),
     )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
-from ...errors import Blacklisted, TimimError, UnknownUser
-from ...ids import checked_user_id
+from ...errors import Blacklisted, NoPermission, TimimError, UnknownUser
+from ...ids import checked_user_id, community_of
 from ...protocol import group_members as wire
 from ...protocol.codec import Reply
+from ...protocol.conversation_settings import MSG_FLAGS, NOTIFYING
 from ...protocol.groups import MEMBERS_AT_ONCE, CustomField, GroupIdRequest
-from ..social import group_rules
+from ..social import group_rules, topic_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import MemberChange, merged
-from ..store.base import StoredAccount, StoredGroup
+from ..store.base import ConversationChange, StoredAccount, StoredGroup
 from .before import before_inviting, before_joining
+from .conversation_settings import change as change_settings
 from .group_fields import CUSTOM_LIMIT, bad, fields_of
 from .groups import actor_of, require_unblocked
 from .registry import HandlerRegistry, RequestContext
@@ -100,7 +104,7 @@ async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Re
 
 @HANDLERS.serve(wire.MODIFY_MEMBER)
 async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Reply:
-    """Change a member's role, name card, mute or custom fields."""
+    """Change a member's role, name card, mute or custom fields, or whether the member is notified of messages."""
     card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
     if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
         raise bad(f"NameCard is {size} bytes long; the limit is {CARD_LIMIT_BYTES}")
@@ -108,7 +112,18 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
     if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
         raise bad(f"ShutUpTime must be 0 to {MUTE_LIMIT_S} s, not {mute_s}")
     custom = fields_of(body.custom)
+    has_role = not isinstance(body.role, msgspec.UnsetType)
+    if not isinstance(body.msg_flag, msgspec.UnsetType):
+        await _set_msg_flag(context, body.group_id, body.account, body.msg_flag)
+        if card is None and mute_s is None and not custom and not has_role:
+            return Reply()
     actor = await actor_of(context)
+    if community_of(body.group_id):
+        in_topic = await context.services.entities.group_or_topic(body.group_id)
+        if mute_s is None or card is not None or custom or has_role:
+            raise bad("a member has no role, name card or custom fields in a topic; leave TopicId out")
+        await context.services.changesets.apply(topic_rules.member_muted(actor, in_topic, body.account, mute_s))
+        return Reply()
     group = await context.services.entities.group(body.group_id)
     member = group.members.get(body.account)
     change = MemberChange(
@@ -119,6 +134,23 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
     )
     await context.services.changesets.apply(group_rules.member_edited(actor, group, body.account, change))
     return Reply()
+
+
+async def _set_msg_flag(context: RequestContext, group_id: str, user: str, flag: str) -> None:
+    """Mute or unmute the conversation of a group or topic for a member: an administrator for any, a user for the own account.
+
+    Raises:
+        NotAMember: The user is not in the group.
+        NoPermission: The user is another one.
+        InvalidArgument: There is no such flag (10004).
+    """
+    if flag not in MSG_FLAGS:
+        raise bad(f"MsgFlag must be one of {', '.join(MSG_FLAGS)}, not {flag[:40]!r}")
+    if user != context.user and not context.admin:
+        raise NoPermission(f"{context.user!r} may not change how {user!r} is notified")
+    await context.services.entities.group_for(checked_user_id(user), group_id)
+    wanted = ConversationChange(muted=flag != NOTIFYING)
+    await change_settings(replace(context, user=user), wanted, group_id=group_id)
 
 
 @HANDLERS.serve(wire.JOIN_GROUP)

@@ -16,11 +16,10 @@ from ...protocol.codec import Reply, encode
 from ...protocol.entries import EntryPayload, EntryState, encode_payload, render_entry
 from ...protocol.groups import GroupIdRequest
 from ..bus.base import Event
-from ..messaging.posting import ANY_MEMBER
 from ..social.changesets import Changeset
 from ..social.group_permissions import Permission, is_allowed, require, role_of
-from ..store.base import StoredGroup
-from ..store.mutations import SetGroup
+from ..store.base import ANY_MEMBER, StoredGroup
+from ..store.mutations import SetGroup, SetTopic
 from .message_actions import group_key
 from .registry import HandlerRegistry, RequestContext
 
@@ -38,7 +37,8 @@ def publish(
     """Push a change of a group's state to members online: to timim clients a notice, if there is one, to others an event."""
     kind = session.EVENT_GROUP_STATE if notice is not None else session.EVENT_FOREIGN
     payload = msgspec.Raw(encode(notice)) if notice is not None else msgspec.Raw(b"{}")
-    context.services.bus.publish(Event(tuple(group.members), kind, payload, plain=event, group=group.group_id, seq=ANY_MEMBER))
+    group_id, seq = group.addressed(ANY_MEMBER)
+    context.services.bus.publish(Event(tuple(group.members), kind, payload, plain=event, group=group_id, seq=seq))
 
 
 @HANDLERS.serve(wire.UPDATE_COUNTERS)
@@ -103,7 +103,7 @@ async def unpin(context: RequestContext, body: wire.PinMessageRequest) -> Reply:
 
 async def _pin(context: RequestContext, body: wire.PinMessageRequest, *, pinned: bool) -> Reply:
     payload, time = await context.services.history.message(context.user, group_key(body.group_id), body.seq)
-    group = await context.services.entities.group(body.group_id)
+    group = await context.services.entities.group_or_topic(body.group_id)
     require(group, context.user, Permission.PIN)
     pins, name = dict(group.pins), str(body.seq)
     if (name in pins) is pinned:
@@ -117,7 +117,9 @@ async def _pin(context: RequestContext, body: wire.PinMessageRequest, *, pinned:
     else:
         del pins[name]
     now = replace(group, pins=pins)
-    await context.services.changesets.apply(Changeset([SetGroup(now)]))
+    topic = group.topic and replace(group.topic, pins=pins)
+    change = SetTopic(group.community_id, topic) if topic is not None else SetGroup(now)
+    await context.services.changesets.apply(Changeset([change]))
     notice = wire.GroupStateNotice(group_id=group.group_id, user=context.user)
     notice.pinned, notice.unpinned = (body.seq, 0) if pinned else (0, body.seq)
     entry = render_entry(encode_payload(payload), seq=body.seq, time=time, group=True)
@@ -127,9 +129,10 @@ async def _pin(context: RequestContext, body: wire.PinMessageRequest, *, pinned:
 
 
 @HANDLERS.serve(wire.GET_PINNED, paged=True)
-async def get_pinned(context: RequestContext, body: GroupIdRequest) -> wire.PinnedMessagesReply:
+async def get_pinned(context: RequestContext, body: wire.GetPinnedRequest) -> wire.PinnedMessagesReply:
     """Return the pinned messages of a group that the caller may see and that were not recalled."""
-    group, reply = await _readable(context, body.group_id), wire.PinnedMessagesReply()
+    group, reply = await context.services.entities.group_or_topic(body.group_id), wire.PinnedMessagesReply()
+    require(group, context.user, Permission.READ)
     for name, user in group.pins.items():
         try:
             payload, time = await context.services.history.message(context.user, group_key(body.group_id), int(name))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from ...errors import Blacklisted, InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
-from ...ids import ConversationKey, ConversationType, checked_user_id
+from ...ids import TOPIC_MARK, ConversationKey, ConversationType, checked_user_id
 from ...protocol import groups as wire
 from ...protocol import messages, tencent_events
 from ...protocol.codec import Reply
@@ -33,7 +33,17 @@ from ..social.group_rules import Actor, merged
 from ..store.base import Member, StoredAccount, StoredGroup, group_timeline
 from .before import before_creating
 from .c2c import require_numbered, sender_of
-from .group_fields import CUSTOM_LIMIT, bad, checked_joining, checked_name, checked_text, fields_of, new_group
+from .group_fields import (
+    COMMUNITY_ID,
+    CUSTOM_LIMIT,
+    GENERATED_ID,
+    bad,
+    checked_joining,
+    checked_name,
+    checked_text,
+    fields_of,
+    new_group,
+)
 from .group_state import publish
 from .long_mergers import addressed_body
 from .profiles import acting
@@ -73,8 +83,15 @@ def check_creation(context: RequestContext, body: wire.CreateGroupRequest) -> No
         raise bad(
             f"MemberList has {len(body.members)} members; the limit is {wire.MEMBERS_AT_ONCE}; add others later", code=10037
         )
-    if body.group_id.startswith("@TGS#"):
+    community = KINDS[body.type] == "Community"
+    if body.group_id.startswith(GENERATED_ID) and not (community and body.group_id.startswith(COMMUNITY_ID)):
         raise bad("GroupId must not begin with @TGS#, which is reserved for ids that the server generates", code=10015)
+    if TOPIC_MARK in body.group_id:
+        raise bad(f"GroupId must not contain {TOPIC_MARK}, which is reserved for ids of topics", code=10015)
+    if body.has_topics and not community:
+        raise bad(f"SupportTopic is for a Community only, not for a {body.type} group; leave it out")
+    if body.has_topics and body.group_id and not body.group_id.startswith(COMMUNITY_ID):
+        raise bad(f"GroupId of a Community with topics must begin with {COMMUNITY_ID}", code=10015)
     limit = context.services.settings.group_members
     if not 0 <= body.max_members <= limit:
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
@@ -158,6 +175,9 @@ async def _infos(
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
     """Return a page of the groups that an account is in."""
     ids = await context.services.store.groups.ids_of(acting(context, body.account))
+    if not isinstance(body.has_topics, msgspec.UnsetType):
+        groups_ = [(group_id, await context.services.entities.group(group_id)) for group_id in ids]
+        ids = [group_id for group_id, group in groups_ if group.has_topics == bool(body.has_topics)]
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
     groups = (await _infos(context, page, lambda _: None, limit=len(page))).groups
     return wire.ListJoinedGroupsReply(total=len(ids), groups=[group for group in groups if not group.error_code])
@@ -295,6 +315,7 @@ async def group_info(context: RequestContext, group: StoredGroup) -> wire.GroupI
         apply_option=join_option(group),
         mute_all="On" if group.muted_all else "Off",
         custom=[wire.CustomField(key=key, value=value) for key, value in group.custom.items()],
+        has_topics=int(group.has_topics),
     )
 
 

@@ -166,7 +166,7 @@ async def _check(context: RequestContext, user: str, conversation: ConversationN
         return
     if conversation.type == TYPE_C2C:
         await entities.account(conversation.to_account)
-    elif user not in (await entities.group(conversation.group_id)).members:
+    elif user not in (await entities.group_or_topic(conversation.group_id)).members:
         raise NotAMember(f"{user!r} is not in the group of {key!r}")
 
 

@@ -18,6 +18,7 @@ from ...protocol.codec import Reply, encode
 from ...protocol.entries import decode_payload
 from ...protocol.numbers import NUMBER_LIMIT
 from ..bus.base import Event
+from ..social.changesets import users_who_see
 from ..store.base import Read, Receipt, c2c_timeline, group_timeline, system_timeline
 from .read_reports import read_report
 from .registry import HandlerRegistry, RequestContext
@@ -85,8 +86,8 @@ async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequen
 
 async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
     """Return the notice for a receipt, with the number of current members who have not read the message."""
-    group = await context.services.entities.group(group_id)
-    may = sum(member.floor <= receipt.seq for member in group.members.values()) - (receipt.sender in group.members)
+    group = await context.services.entities.group_or_topic(group_id)
+    may = sum(1 for _ in users_who_see(group, receipt.seq)) - (receipt.sender in group.members)
     others = max(0, may - receipt.readers)
     return session.ReceiptNotice(group_id=group_id, seq=receipt.seq, readers=receipt.readers, others=others)
 
@@ -179,7 +180,7 @@ async def count_unread(
 async def send_receipts(context: RequestContext, body: conversation_settings.SendReceiptsRequest) -> Reply:
     """Record the messages that the user of a web client has read. A timim client reports a read seq instead."""
     group = await context.services.entities.group_for(context.user, body.group_id)
-    floor = group.members[context.user].floor
+    floor = group.first_visible_seq(context.user)
     seqs = [item.seq for item in body.items[:AT_ONCE] if item.seq >= floor]
     now = int(context.services.now())
     timeline = group_timeline(body.group_id)
@@ -231,6 +232,6 @@ async def get_readers(
         items = [conversation_settings.ReaderItem(account=user, time=time) for user, time in found[:count]]
         return conversation_settings.GetReadersReply(read=items, cursor=at + len(items), finished=int(len(found) <= count))
     have = {user for user, _ in await store.receipts.readers(timeline, body.seq, 0, len(group.members) + 1)} | {context.user}
-    left = [user for user, member in group.members.items() if member.floor <= body.seq and user not in have]
+    left = [user for user in users_who_see(group, body.seq) if user not in have]
     page = [conversation_settings.NonReaderItem(account=user) for user in left[at : at + count]]
     return conversation_settings.GetReadersReply(unread=page, cursor=at + len(page), finished=int(at + len(page) >= len(left)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ...protocol import callbacks as names
 from ..social.callers import Caller, current_caller
 from ..social.outbox import CallbackOutbox, CallbackReport
-from ..social.reports import member_list
+from ..social.reports import group_fields, member_list
 from ..store.base import NewCallback, Read, Receipt
 from .registry import RequestContext
 
@@ -24,8 +24,8 @@ class ReadReport:
         timeline: The conversation.
         time: The time of reading, in seconds.
         peer: The other user of a C2C conversation.
-        group_id: The group.
-        group_type: Its type.
+        group_id: The group or topic.
+        group: The fields that name it.
         floors: The first seq that each member of the group may see, at the time of the request.
     """
 
@@ -36,7 +36,7 @@ class ReadReport:
     time: int
     peer: str = ""
     group_id: str = ""
-    group_type: str = ""
+    group: Mapping[str, object] = field(default_factory=dict)
     floors: Mapping[str, int] = field(default_factory=dict)
     _rows: tuple[NewCallback, ...] = ()
 
@@ -63,7 +63,7 @@ class ReadReport:
             }
             for receipt in receipts
         ]
-        body = {"GroupId": self.group_id, "Type": self.group_type, "GroupMsgReceiptList": items}
+        body = {**self.group, "GroupMsgReceiptList": items}
         self._rows = self.outbox.rows((CallbackReport(self.timeline, names.GROUP_READ, body),), self.caller)
         return self._rows
 
@@ -86,7 +86,7 @@ async def read_report(context: RequestContext, timeline: str, *, peer: str = "",
         services.integrations.outbox, current_caller(), context.user, timeline, int(services.now()), peer, group_id
     )
     if group_id and names.GROUP_READ in report.outbox.commands:
-        group = await services.entities.group(group_id)
-        report.group_type = group.type
-        report.floors = {user: member.floor for user, member in group.members.items()}
+        group = await services.entities.group_or_topic(group_id)
+        report.group = group_fields(group)
+        report.floors = {user: group.first_visible_seq(user) for user in group.members}
     return report

@@ -15,6 +15,7 @@ from ...protocol.entries import PLACEHOLDER_RECALLED, decode_payload
 from ...protocol.groups import MUTES, GroupIdRequest
 from ...protocol.notice_elems import TIP
 from ...protocol.numbers import Flag, Int, at_most
+from ...protocol.topics import TopicBody
 from ..social import group_rules
 from ..social.changesets import Changeset, group_notice
 from ..social.group_permissions import KINDS, OWNER, STRANGER, Permission, is_allowed, role_of
@@ -97,18 +98,16 @@ class MutedMembersReply(Reply):
     members: list[MutedMember] = msgspec.field(name="ShuttedUinList", default_factory=list)
 
 
-class NotifyGroupRequest(Body):
+class NotifyGroupRequest(TopicBody, kw_only=True):
     """A text for some members of a group, or for all."""
 
-    group_id: str = msgspec.field(name="GroupId")
     content: str = msgspec.field(name="Content")
     users: list[str] = msgspec.field(name="ToMembers_Account", default_factory=list)
 
 
-class GroupMessagesRequest(Body):
+class GroupMessagesRequest(TopicBody, kw_only=True):
     """The newest messages up to `ReqMsgSeq`. WithRecalledMsg 1 includes recalled ones."""
 
-    group_id: str = msgspec.field(name="GroupId")
     count: Int = msgspec.field(name="ReqMsgNumber")
     seq: Int = msgspec.field(name="ReqMsgSeq", default=0)
     with_recalled: Flag = msgspec.field(name="WithRecalledMsg", default=0)
@@ -213,7 +212,7 @@ async def notify_group(context: RequestContext, body: NotifyGroupRequest) -> Rep
     """Send a notice with a text to members of a group. It is in their system conversations, not in the group."""
     if (size := len(body.content.encode())) > CONTENT_LIMIT_BYTES:
         raise bad(f"Content is {size} bytes long; the limit is {CONTENT_LIMIT_BYTES}", code=80002)
-    group = await context.services.entities.group(body.group_id)
+    group = await context.services.entities.group_or_topic(body.group_id)
     users = [checked_user_id(user) for user in dict.fromkeys(body.users)] or list(group.members)
     if strangers := [user for user in users if user not in group.members]:
         raise bad(f"{strangers[0]!r} of ToMembers_Account is not in group {group.group_id!r}; name members only")
@@ -227,7 +226,7 @@ async def get_messages(context: RequestContext, body: GroupMessagesRequest) -> G
     """Return messages of a group, newest first."""
     if not 0 < body.count <= MESSAGES_AT_ONCE:
         raise bad(f"ReqMsgNumber must be 1 to {MESSAGES_AT_ONCE}, not {body.count}")
-    group = await context.services.entities.group(body.group_id)
+    group = await context.services.entities.group_or_topic(body.group_id)
     last = body.seq if body.seq > 0 else 1 << 62
     page = await context.services.store.timelines.messages_before(group_timeline(group.group_id), last, 1, body.count)
     found = [_message(entry) for entry in page.entries]

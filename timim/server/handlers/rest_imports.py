@@ -21,6 +21,7 @@ from ...protocol.entries import MessageControl
 from ...protocol.group_members import ADDED, ALREADY_MEMBER, FAILED
 from ...protocol.groups import CreateGroupReply, CreateGroupRequest
 from ...protocol.numbers import Flag, Int, at_most
+from ...protocol.topics import TopicBody
 from ..bus.base import Event
 from ..messaging.send_options import SendOptions
 from ..messaging.validation import OutgoingMessage
@@ -70,10 +71,9 @@ class ImportedMessage(msgspec.Struct, kw_only=True):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
-class ImportGroupMessagesRequest(Body):
+class ImportGroupMessagesRequest(TopicBody, kw_only=True):
     """Up to 20 messages, oldest first. RecentContactFlag 1: the last one is shown in the conversation list."""
 
-    group_id: str = msgspec.field(name="GroupId")
     listed: Flag = msgspec.field(name="RecentContactFlag", default=0)
     messages: Annotated[list[ImportedMessage], at_most(MESSAGES_AT_ONCE, least=1)] = msgspec.field(
         name="MsgList", default_factory=list
@@ -186,7 +186,7 @@ async def import_group_messages(context: RequestContext, body: ImportGroupMessag
     """Store messages of the past in a group. After it, no member has unread messages in the group."""
     if not 0 < len(body.messages) <= MESSAGES_AT_ONCE:
         raise bad(f"MsgList must have 1 to {MESSAGES_AT_ONCE} messages, not {len(body.messages)}")
-    group = await context.services.entities.group(checked_group_id(body.group_id))
+    group = await context.services.entities.group_or_topic(checked_group_id(body.group_id))
     _refuse_room(group.type, "filled by an import")
     reply, equal = ImportGroupMessagesReply(), Counter[bytes]()
     for message in body.messages:

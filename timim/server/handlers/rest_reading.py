@@ -13,6 +13,7 @@ from ...protocol import session, tencent_events
 from ...protocol.codec import Body, Command, Door, Reply, encode
 from ...protocol.entries import EntryState, MessageActionKind, decode_payload
 from ...protocol.numbers import Int, at_most
+from ...protocol.topics import TopicBody
 from ..bus.base import Event
 from ..messaging.actions import ActionRequest
 from ..social.group_permissions import KINDS
@@ -65,17 +66,15 @@ class CountC2CUnreadReply(Reply):
     errors: list[FailedPeer] = msgspec.field(name="ErrorList", default_factory=list)
 
 
-class RecallSenderRequest(Body):
+class RecallSenderRequest(TopicBody, kw_only=True):
     """A group, and the sender whose messages in it are recalled."""
 
-    group_id: str = msgspec.field(name="GroupId")
     sender: str = msgspec.field(name="Sender_Account")
 
 
-class SetUnreadRequest(Body):
+class SetUnreadRequest(TopicBody, kw_only=True):
     """A group, a member, and the number of the member's unread messages in it."""
 
-    group_id: str = msgspec.field(name="GroupId")
     user: str = msgspec.field(name="Member_Account")
     count: Int = msgspec.field(name="UnreadMsgNum")
 
@@ -163,7 +162,7 @@ async def set_unread(context: RequestContext, body: SetUnreadRequest) -> Reply:
 async def recall_messages_of_sender(context: RequestContext, body: RecallSenderRequest) -> Reply:
     """Recall all messages of a sender in a group; those that were recalled already stay so."""
     services, sender = context.services, checked_user_id(body.sender)
-    group = await services.entities.group(checked_group_id(body.group_id))
+    group = await services.entities.group_or_topic(checked_group_id(body.group_id))
     key, timeline = ConversationKey(ConversationType.GROUP, group.group_id), group_timeline(group.group_id)
     request = ActionRequest(MessageActionKind.RECALL, context.user, admin=context.admin)
     last = 1 << 62

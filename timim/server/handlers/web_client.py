@@ -13,8 +13,9 @@ from ...protocol import groups
 from ...protocol import profiles as profile
 from ...protocol import web_client as wire
 from ...protocol.codec import Body, Reply
-from ..store.base import c2c_timeline
-from .groups import group_info
+from ...protocol.conversation_settings import MUTED, NOTIFYING
+from ..store.base import c2c_timeline, group_timeline
+from .groups import group_info, list_joined
 from .profiles import get_profiles
 from .registry import HandlerRegistry, RequestContext
 
@@ -36,8 +37,8 @@ async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -
 
 @HANDLERS.serve(wire.JOINED_COMMUNITIES)
 async def joined_communities(context: RequestContext, body: groups.ListJoinedGroupsRequest) -> groups.ListJoinedGroupsReply:
-    """Return no communities, because the list of joined groups contains them."""
-    return groups.ListJoinedGroupsReply()
+    """Return the Communities that have topics, if they are asked for. The list of joined groups contains the others."""
+    return await list_joined(context, body) if body.has_topics == 1 else groups.ListJoinedGroupsReply()
 
 
 @HANDLERS.serve(wire.OWN_GROUPS)
@@ -52,7 +53,9 @@ async def _own_group(context: RequestContext, group_id: str) -> wire.OwnGroupIte
     except TimimError as exc:
         return wire.OwnGroupItem(group_id=group_id, error_code=exc.code, error_info=exc.info)
     member = group.members[context.user]
-    me = wire.OwnMemberInfo(role=member.role, name_card=member.name_card, join_time=member.joined)
+    (muted,) = await context.services.store.conversations.muted(context.user, [group_timeline(group_id)])
+    flag = MUTED if muted else NOTIFYING
+    me = wire.OwnMemberInfo(role=member.role, name_card=member.name_card, join_time=member.joined, msg_flag=flag)
     return wire.OwnGroupItem(**msgspec.structs.asdict(await group_info(context, group)), self_info=me)
 
 

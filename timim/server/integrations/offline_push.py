@@ -12,6 +12,7 @@ import hashlib
 
 from ...elems import SERVER_ELEMS, AnyElem, CustomElem
 from ...errors import UnknownGroup
+from ...ids import community_of
 from ...protocol.codec import decode
 from ...protocol.elems import decode_body
 from ...protocol.entries import Entry, EntryGroupInfo, PushInfo
@@ -84,7 +85,7 @@ class OfflinePushSender:
             return []  # dissolved since the message was stored
         if group.type == "AVChatRoom":
             return []  # only online members of an AVChatRoom take part
-        seeing = message.audience or users_who_see(group.members, seq)
+        seeing = message.audience or users_who_see(group, seq)
         return sorted(user for user in seeing if user != message.from_account and user in group.members)
 
 
@@ -98,13 +99,15 @@ def _push_body(
 ) -> dict[str, object]:
     text = "".join(elem.push_text for elem in elems)
     custom = next((elem for elem in elems if isinstance(elem, CustomElem) and (elem.ext or elem.sound)), None)
+    community = community_of(message.to_group_id)
     title = name = message.nick or message.from_account
     if isinstance(message.group, EntryGroupInfo):
         title = f"{message.group.name_card or name}({message.group.group_name})"
     return {
         "PushId": push_id,
         "From_Account": message.from_account,
-        "GroupId": message.to_group_id,
+        "GroupId": community or message.to_group_id,
+        **({"TopicId": message.to_group_id} if community else {}),
         "MsgSeq": entry.seq,
         "MsgTime": entry.time,
         "Title": push.title or title,

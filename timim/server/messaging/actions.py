@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefused, UnknownMessage
-from ...ids import ConversationKey, ConversationType
+from ...ids import ConversationKey, ConversationType, community_of
 from ...protocol import callbacks, session, tencent_events
 from ...protocol.elems import split_body
 from ...protocol.entries import EntryAction, EntryGroupInfo, EntryPayload, MessageActionKind, decode_payload, render_entry
@@ -23,6 +23,7 @@ from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
 from ..social.cached_reads import current_checks, note_stored
 from ..social.callers import current_caller
+from ..social.changesets import group_facts
 from ..social.entity_cache import EntityCache
 from ..social.group_permissions import Permission, is_allowed, require, role_of
 from ..social.outbox import CallbackOutbox, CallbackReport
@@ -133,7 +134,7 @@ class ActionPoster:
         destination = await resolve(self._entities, request.user, key)
         if isinstance(destination, GroupDestination) and not request.admin:
             require(destination.group, request.user, Permission.READ)
-            if seq < destination.group.members[request.user].floor or is_hidden(target, request.user):
+            if seq < destination.group.first_visible_seq(request.user) or is_hidden(target, request.user):
                 raise UnknownMessage(f"the conversation has no message with seq {seq} that {request.user!r} may see")
         message = decode_payload(target.tail)
         new = self._new(request, destination.timeline, target, message, media)
@@ -161,7 +162,7 @@ class ActionPoster:
             NotAMember: The user is not in the group.
         """
         group = await self._entities.group_for(user, group_id)
-        floor = group.members[user].floor
+        floor = group.first_visible_seq(user)
         timeline = group_timeline(group_id)
         found = await self._store.message_actions.between(timeline, max(first, floor), last, limit)
         up_to = last if len(found) < limit else found[-1].seq
@@ -284,11 +285,13 @@ class ActionPoster:
             return ()
         if message.to_group_id:
             body: dict[str, object] = {
-                "GroupId": message.to_group_id,
+                "GroupId": community_of(message.to_group_id) or message.to_group_id,
                 "Type": message.group.group_type if isinstance(message.group, EntryGroupInfo) else "",
                 "Operator_Account": current_caller().user or request.user,
                 "MsgSeqList": [{"MsgSeq": target.seq}],
             }
+            if community_of(message.to_group_id):
+                body["TopicId"] = message.to_group_id
             return self._outbox.rows((CallbackReport(timeline, callbacks.GROUP_RECALLED, body),))
         body = {
             "From_Account": message.from_account,
@@ -301,23 +304,17 @@ class ActionPoster:
         stored = await self._store.message_actions.apply(new)
         note_stored()
         target = decode_payload(stored.target.tail)
-        group = bool(target.to_group_id)
+        group_id, seq = "", stored.target.seq  # users who may see the message receive the action
+        if isinstance(destination, GroupDestination) and not target.audience:
+            group_id, seq = destination.group.addressed(seq)
         if not stored.seq:
             return ActionResult(msgspec.UNSET, target.version)
-        entry = render_entry(stored.tail, seq=stored.seq, time=stored.time, group=group)
+        entry = render_entry(stored.tail, seq=stored.seq, time=stored.time, group=bool(target.to_group_id))
         if stored.changed:
             failpoint("before-publish")
             plain = _plain(stored, request, target)
-            seen = stored.target.seq  # users who may see the message receive the action
-            event = Event(
-                target.audience or destination.recipients(seen),
-                session.EVENT_MESSAGE_ACTION,
-                entry,
-                request.origin,
-                plain,
-                group=target.to_group_id if not target.audience else "",
-                seq=seen,
-            )
+            receivers = target.audience or destination.recipients(stored.target.seq)
+            event = Event(receivers, session.EVENT_MESSAGE_ACTION, entry, request.origin, plain, group=group_id, seq=seq)
             self._bus.publish(event)
             failpoint("after-publish")
             if request.kind == MessageActionKind.REACT:
@@ -336,13 +333,9 @@ def _address(payload: EntryPayload, destination: Destination, actor: StoredAccou
         return
     group, member = destination.group, destination.group.members.get(actor.user_id)
     payload.to_group_id = group.group_id
-    payload.group = EntryGroupInfo(
-        group_id=group.group_id,
-        group_name=group.name,
-        group_type=group.type,
-        name_card=member.name_card if member else "",
-        role=member.role if member else "",
-    )
+    payload.group = group_facts(group)
+    if member is not None:
+        payload.group.name_card, payload.group.role = member.name_card, member.role
 
 
 def _require_from_user(message: EntryPayload) -> None:

@@ -122,8 +122,7 @@ class Admission:
     def _check_mutes(self, user: str, group: StoredGroup, now: float) -> None:
         """Check that neither a user, who need not be a member, nor the whole group is muted."""
         member = group.members.get(user)
-        if member is not None and member.muted_until > now:
-            left = member.muted_until - now
+        if (left := group.muted_until(user) - now) > 0:
             raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
         if group.muted_all and (member is None or member.role == MEMBER):
             raise Muted(f"all members of group {group.group_id!r} are muted; only its owner and admins can send")

@@ -13,10 +13,11 @@ import msgspec
 from ...errors import InvalidConversation
 from ...ids import ConversationKey, ConversationType
 from ...protocol import callbacks, session
-from ...protocol.entries import EntryGroupInfo, EntryPayload, SenderCard
+from ...protocol.entries import EntryPayload, SenderCard
 from ...protocol.messages import SenderInfo
-from ..social.changesets import users_who_see
+from ..social.changesets import group_facts, users_who_see
 from ..social.entity_cache import EntityCache
+from ..social.reports import group_fields
 from ..store.base import Member, Relationships, StoredAccount, StoredGroup, c2c_timeline, group_timeline
 from .admission import Admission
 from .validation import OutgoingMessage
@@ -82,7 +83,7 @@ class C2CDestination:
 
 
 class GroupDestination:
-    """A group, with its members."""
+    """A group with its members, or a topic with those of its Community."""
 
     push_kind: ClassVar[int] = session.EVENT_GROUP_MESSAGE
     after_sending: ClassVar[str] = callbacks.AFTER_GROUP
@@ -108,18 +109,11 @@ class GroupDestination:
         """Set the destination and the sender's role in the payload of a message."""
         member = self.group.members.get(sender.user_id, OUTSIDER)
         payload.to_group_id = self.group_id
-        payload.group = EntryGroupInfo(
-            group_id=self.group_id,
-            group_name=self.group.name,
-            group_type=self.group.type,
-            nick=sender.nickname,
-            face_url=sender.face_url,
-            name_card=member.name_card,
-            role=member.role,
-            member_custom=member.custom,
-        )
+        payload.group = facts = group_facts(self.group)
+        facts.nick, facts.face_url = sender.nickname, sender.face_url
+        facts.name_card, facts.role, facts.member_custom = member.name_card, member.role, member.custom
         if member.name_card:
-            payload.group.sender_card = SenderCard(name_card=member.name_card)
+            facts.sender_card = SenderCard(name_card=member.name_card)
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
         """Return the sender's profile and membership for the reply."""
@@ -134,7 +128,7 @@ class GroupDestination:
 
     def recipients(self, seq: int) -> Iterable[str]:
         """Return the members who may see an entry with this seq."""
-        return users_who_see(self.group.members, seq)
+        return users_who_see(self.group, seq)
 
     def is_online_only(self, outgoing: OutgoingMessage) -> bool:
         """Return True if the message is not stored. An AVChatRoom ignores the flag, as Tencent's do."""
@@ -150,8 +144,7 @@ class GroupDestination:
             "From_Account": outgoing.sender,
             "MsgTime": time,
             "OnlineOnlyFlag": int(online),
-            "GroupId": self.group_id,
-            "Type": self.group.type,
+            **group_fields(self.group),
             "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
         }
@@ -180,6 +173,6 @@ async def resolve(entities: EntityCache, user: str, key: ConversationKey) -> Des
             await entities.account(key.peer)
             return C2CDestination(user, key.peer, await entities.relationships(key.peer))
         case ConversationType.GROUP:
-            return GroupDestination(await entities.group(key.peer))
+            return GroupDestination(await entities.group_or_topic(key.peer))
         case ConversationType.SYSTEM:
             raise InvalidConversation("only the server can send to the system conversation")

@@ -98,7 +98,7 @@ class ExtensionPoster:
         unknown = UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
         if isinstance(destination, GroupDestination) and not admin:
             require(destination.group, user, Permission.READ)
-            if seq < destination.group.members[user].floor or (found is not None and is_hidden(found, user)):
+            if seq < destination.group.first_visible_seq(user) or (found is not None and is_hidden(found, user)):
                 raise unknown
         if found is None or found.kind == ACTION:
             raise unknown
@@ -135,10 +135,10 @@ class ExtensionPoster:
         plain = tencent_events.extensions_event(target, kind, items, latest)
         notice = ExtensionsNotice(seq=seq, user=user, kind=int(kind), items=items)
         if isinstance(destination, GroupDestination):
-            notice.group_id = group_id = target.to_group_id
+            notice.group_id = target.to_group_id
             to = target.audience or destination.recipients(seq)
             payload = msgspec.Raw(encode(notice))
-            group = "" if target.audience else group_id
+            group, seq = ("", seq) if target.audience else destination.group.addressed(seq)
             self._bus.publish(Event(to, session.EVENT_EXTENSIONS, payload, origin, plain, group=group, seq=seq))
             return
         sides = ((user, destination.receiver), (destination.receiver, user))

@@ -76,7 +76,7 @@ class HistoryReader:
         """
         floor, group = 1, key.type is ConversationType.GROUP
         if group:
-            floor = (await self._entities.group_for(user, key.peer)).members[user].floor
+            floor = (await self._entities.group_for(user, key.peer)).first_visible_seq(user)
         timeline = timeline_of(user, key)
         if key.type is ConversationType.C2C:
             floor = await self._c2c_floor(user, timeline)
@@ -94,7 +94,7 @@ class HistoryReader:
         """
         group, timeline = key.type is ConversationType.GROUP, timeline_of(user, key)
         if group:
-            floor = (await self._entities.group_for(user, key.peer)).members[user].floor
+            floor = (await self._entities.group_for(user, key.peer)).first_visible_seq(user)
         else:
             floor = await self._c2c_floor(user, timeline)
         found = await self._store.timelines.entry(timeline, seq) if floor <= seq < 1 << 63 else None

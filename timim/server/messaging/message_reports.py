@@ -9,6 +9,7 @@ from ...ids import ConversationKey, ConversationType
 from ...protocol import callbacks as names
 from ..integrations.before import ApprovedMessage
 from ..social.outbox import CallbackReport
+from ..social.reports import group_fields
 from ..store.base import StoredAccount, timeline_of
 from .destinations import Destination, GroupDestination
 from .validation import OutgoingMessage
@@ -28,8 +29,7 @@ def sent_report(
         body["MsgTime"] = online_at
     if isinstance(destination, GroupDestination):
         body |= {
-            "GroupId": destination.group_id,
-            "Type": destination.group.type,
+            **group_fields(destination.group),
             "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
         }
@@ -76,10 +76,9 @@ def failure_report(
     }
     lane = timeline_of(outgoing.sender, key)
     if key.type is ConversationType.GROUP:
-        group = destination.group if isinstance(destination, GroupDestination) else None
+        unknown: dict[str, object] = {"GroupId": key.peer, "Type": ""}
+        body |= group_fields(destination.group) if isinstance(destination, GroupDestination) else unknown
         body |= {
-            "GroupId": key.peer,
-            "Type": group.type if group is not None else "",
             "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
             "ErrorCode": error.code,

@@ -25,6 +25,7 @@ from ..metrics import Metrics
 from ..social.cached_reads import current_checks, note_stored
 from ..social.entity_cache import EntityCache
 from ..store.base import (
+    ANY_MEMBER,
     MsgKey,
     NewEntry,
     StaleRead,
@@ -34,14 +35,13 @@ from ..store.base import (
     timeline_of,
 )
 from .admission import MessageRules
-from .destinations import Destination, audience, resolve
+from .destinations import Destination, GroupDestination, audience, resolve
 from .message_entries import kind_of, payload_of
 from .message_reports import failure_report, sent_report
 from .sender_lane import LanePlace, SenderLane
 from .validation import OutgoingMessage, check_name
 
 ATTEMPTS_LIMIT = 20  # each further attempt means that another node has changed an entity since the one before
-ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
 NO_BODY = msgspec.Raw(b"[]")
 PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
@@ -223,8 +223,9 @@ class MessagePoster:
         posted = PostResult(0, int(self._now()))
         group_id = destination.group_id
         rendered = render_online(packed, time=posted.time, group=bool(group_id))
-        if group_id and not outgoing.options.targeted:
-            event = Event(receivers, destination.push_kind, rendered, outgoing.origin, group=group_id, seq=ANY_MEMBER)
+        if isinstance(destination, GroupDestination) and not outgoing.options.targeted:
+            group_id, seq = destination.group.addressed(ANY_MEMBER)
+            event = Event(receivers, destination.push_kind, rendered, outgoing.origin, group=group_id, seq=seq)
         else:
             event = Event(receivers, destination.push_kind, rendered, outgoing.origin)
         self._bus.publish(event)
@@ -240,8 +241,10 @@ class MessagePoster:
         if entry.audience:  # sent to each of them, because the other members must not receive it on any node
             event = Event(entry.audience, destination.push_kind, rendered, origin, seq=appended.seq)
         else:
-            recipients = destination.recipients(appended.seq)
-            event = Event(recipients, destination.push_kind, rendered, origin, group=group_id, seq=appended.seq)
+            recipients, seq = destination.recipients(appended.seq), appended.seq
+            if isinstance(destination, GroupDestination):
+                group_id, seq = destination.group.addressed(seq)
+            event = Event(recipients, destination.push_kind, rendered, origin, group=group_id, seq=seq)
         if not appended.duplicate:
             self._metrics.posted.inc()
             failpoint("before-publish")

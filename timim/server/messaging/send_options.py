@@ -95,8 +95,6 @@ def group_options(body: SendGroupRequest, *, admin: bool = False) -> SendOptions
     Raises:
         InvalidArgument: A field has a value that is not served, or To_Account has too many accounts (10004).
     """
-    if body.topic_id:
-        raise InvalidArgument("TopicId is not supported, because groups have no topics; leave it out", code=_GROUP)
     callbacks = _omitted_callbacks(body.without_callbacks, _GROUP, admin=admin)
     control = _control(body.control, _GROUP)
     extensible = bool(body.extensible)

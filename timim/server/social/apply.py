@@ -95,8 +95,8 @@ class ChangesetApplier:
             group = notice.kind == session.EVENT_GROUP_TIP
             entry = render_entry(notice.tail, seq=done.seq, time=done.time, group=group)
             payload = as_push_item(notice.kind, bytes(entry), notice.content, notice.body)
-            group_id = notice.group_id if group else ""
-            self._bus.publish(Event(notice.recipients(done.seq), notice.kind, payload, group=group_id, seq=done.seq))
+            group_id, seq = notice.group.addressed(done.seq) if notice.group is not None else ("", done.seq)
+            self._bus.publish(Event(notice.recipients(done.seq), notice.kind, payload, group=group_id, seq=seq))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -5,7 +5,7 @@ Pure. The rules (group_rules.py, friend_rules.py) decide a changeset; apply.py s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,15 +14,15 @@ from ...elem_base import GroupNoticeType
 from ...protocol import notices as wire
 from ...protocol import session
 from ...protocol.codec import encode
-from ...protocol.entries import EntryGroupInfo, EntryPayload, encode_payload
-from ..store.base import Change, Member, StoredAccount, StoredGroup, group_timeline, system_timeline
+from ...protocol.entries import HAS_TOPICS, EntryGroupInfo, EntryPayload, encode_payload
+from ..store.base import Change, StoredAccount, StoredGroup, group_timeline, system_timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A notice that becomes an entry. `kind` is the Event number of its push.
 
-    The recipient is `user`, or everyone who is in `members` when the notice is published.
+    The recipient is `user`, or everyone who is a member of `group` when the notice is published.
     """
 
     timeline: str
@@ -32,17 +32,27 @@ class Notice:
     content: bytes
     body: bytes
     user: str = ""
-    members: Mapping[str, Member] | None = None
-    group_id: str = ""
+    group: StoredGroup | None = None
 
     def recipients(self, seq: int) -> Iterable[str]:
         """Return the users who get the notice with this seq."""
-        return (self.user,) if self.members is None else users_who_see(self.members, seq)
+        return (self.user,) if self.group is None else users_who_see(self.group, seq)
 
 
-def users_who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
-    """Return the members who may see this seq. Newer members do not get earlier messages."""
-    return (user for user, member in members.items() if member.floor <= seq)
+def users_who_see(group: StoredGroup, seq: int) -> Iterable[str]:
+    """Return the members who may see this seq. Newer members do not get earlier messages, except those of a topic."""
+    if group.topic is not None:
+        return tuple(group.members)
+    return (user for user, member in group.members.items() if member.floor <= seq)
+
+
+def group_facts(group: StoredGroup) -> EntryGroupInfo:
+    """Return the facts about a group, or about a topic and its Community, that an entry has."""
+    facts = EntryGroupInfo(group_id=group.community_id, group_name=group.name, group_type=group.type)
+    if group.topic is not None:
+        facts.topic_id = group.group_id
+    facts.topics_flag = HAS_TOPICS if group.has_topics else 0
+    return facts
 
 
 @dataclass(slots=True)
@@ -72,16 +82,10 @@ def tip(group: StoredGroup, operator: StoredAccount, content: wire.GroupTipConte
     """Build the tip for a change of a group. Its recipients are the members at the time of publishing."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
-    facts = EntryGroupInfo(
-        group_id=group.group_id,
-        group_name=group.name,
-        group_type=group.type,
-        nick=operator.nickname,
-        face_url=operator.face_url,
-        name_card=member.name_card if member else "",
-        role=member.role if member else "",
-        member_custom=member.custom if member else {},
-    )
+    facts = group_facts(group)
+    facts.nick, facts.face_url = operator.nickname, operator.face_url
+    if member is not None:
+        facts.name_card, facts.role, facts.member_custom = member.name_card, member.role, member.custom
     body, packed = _packed(wire.TIP, content)
     tail = EntryPayload(
         from_account=operator.user_id,
@@ -100,8 +104,7 @@ def tip(group: StoredGroup, operator: StoredAccount, content: wire.GroupTipConte
         encode_payload(tail),
         packed,
         body,
-        members=group.members,
-        group_id=group.group_id,
+        group=group,
     )
 
 
@@ -119,7 +122,7 @@ def group_notice(
     """Build a notice about a group for one user's system timeline. The arguments are fields of wire.GroupNoticeContent."""
     content = wire.GroupNoticeContent(
         report_type=report_type,
-        group_id=group.group_id,
+        group_id=group.community_id,
         group_name=group.name,
         operator=operator,
         remark=remark,
@@ -127,9 +130,9 @@ def group_notice(
         user_field=user_field,
         users=list(users),
     )
-    facts = EntryGroupInfo(group_id=group.group_id, group_name=group.name, group_type=group.type)
+    facts = group_facts(group)
     body, packed = _packed(wire.GROUP_NOTICE, content)
-    return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.group_id)
+    return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.community_id)
 
 
 def relation(user: str, content: wire.RelationContent) -> Notice:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from ...errors import NotAMember, TimimError, UnknownGroup, UnknownUser
+from ...ids import community_of
 from ..bus.base import Bus, Invalidation
 from ..store import mutations as ch
 from ..store.base import (
@@ -111,14 +112,26 @@ class EntityCache:
         return CachedValues(self._accounts, self._groups, self._relationships)
 
     async def current_group(self, group_id: str) -> StoredGroup:
-        """Return a group with all changes that had returned before, on any node. Raises UnknownGroup."""
+        """Return a group or a topic with all changes that had returned before, on any node. Raises UnknownGroup."""
         with CachedReads() as reads:
-            group = await self.group(group_id)
-            return await self.group(group_id) if await self.is_outdated(reads) else group
+            group = await self.group_or_topic(group_id)
+            return await self.group_or_topic(group_id) if await self.is_outdated(reads) else group
+
+    async def group_or_topic(self, group_id: str) -> StoredGroup:
+        """Return a group, or a topic with the members of its Community, for the commands about messages.
+
+        The commands that change a group take it from `group`, to which the id of a topic is unknown. Raises UnknownGroup.
+        """
+        if not (community := community_of(group_id)):
+            return await self.group(group_id)
+        group = await self.group(community)
+        if (topic := group.topics.get(group_id)) is None:
+            raise UnknownGroup(f"there is no topic {group_id!r}")
+        return group.in_topic(topic)
 
     async def group_for(self, user: str, group_id: str) -> StoredGroup:
-        """Return a group of which `user` is a member. Raises UnknownGroup, NotAMember."""
-        group = await self.group(group_id)
+        """Return a group or a topic of which `user` is a member. Raises UnknownGroup, NotAMember."""
+        group = await self.group_or_topic(group_id)
         if user not in group.members:
             raise NotAMember(f"{user!r} is not in group {group_id!r}")
         return group
@@ -171,7 +184,9 @@ class EntityCache:
     def invalidate(self, facts: Invalidation) -> None:
         """Mark entities as stale that another node changed."""
         self._invalidations += 1
-        self._mark_stale(facts)
+        self._stale |= {("account", user) for user in facts.accounts if user in self._accounts}
+        self._stale |= {("group", group_id) for group_id in facts.groups if group_id in self._groups}
+        self._stale |= {("relationships", user) for user in facts.relationships if user in self._relationships}
 
     def invalidate_all(self, *, away: bool) -> None:
         """Mark all entities as stale. While the bus is disconnected (`away`), read each entity at every use."""
@@ -180,11 +195,6 @@ class EntityCache:
         self._stale |= {("account", user) for user in self._accounts}
         self._stale |= {("group", group_id) for group_id in self._groups}
         self._stale |= {("relationships", user) for user in self._relationships}
-
-    def _mark_stale(self, facts: Invalidation) -> None:
-        self._stale |= {("account", user) for user in facts.accounts if user in self._accounts}
-        self._stale |= {("group", group_id) for group_id in facts.groups if group_id in self._groups}
-        self._stale |= {("relationships", user) for user in facts.relationships if user in self._relationships}
 
     def _is_stale(self, kind: str, key: str) -> bool:
         return not self._trusting or (kind, key) in self._stale
@@ -302,6 +312,11 @@ class EntityCache:
                 self._groups[group_id].applications[user] = application
             case ch.RemoveGroupApplication(group_id, user):
                 self._groups[group_id].applications.pop(user, None)
+            case ch.InsertTopic(group_id, topic) | ch.SetTopic(group_id, topic):
+                self._groups[group_id].topics[topic.topic_id] = topic
+            case ch.RemoveTopics(group_id, topic_ids):
+                for topic_id in topic_ids:
+                    self._groups[group_id].topics.pop(topic_id, None)
             case _:
                 _apply_relationship_change(self._relationships, change)
 

@@ -52,6 +52,7 @@ class Permission(enum.Enum):
     RECALL = "recall others' messages"
     MENTION_ALL = "mention all"
     PIN = "pin messages"
+    TOPICS = "create, change or delete topics"
 
 
 _ROLES = {"O": OWNER, "A": ADMIN, "M": MEMBER}
@@ -74,6 +75,7 @@ _ROWS: Mapping[Permission, tuple[str, str, str, str, str]] = {
     Permission.RECALL: ("O", "OA", "OA", "O", "OA"),
     Permission.MENTION_ALL: ("O", "OA", "OA", "O", "OA"),
     Permission.PIN: ("O", "OA", "OA", "O", "OA"),
+    Permission.TOPICS: ("", "", "", "", "OA"),
 }
 PERMISSIONS: Mapping[tuple[Permission, str], frozenset[str]] = {
     (act, kind): frozenset(_ROLES[letter] for letter in letters)

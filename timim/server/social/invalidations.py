@@ -29,6 +29,9 @@ def changed_entities(changes: Iterable[Change]) -> Invalidation:
                 | ch.RemoveMembers(group_id)
                 | ch.SetGroupApplication(group_id)
                 | ch.RemoveGroupApplication(group_id)
+                | ch.InsertTopic(group_id)
+                | ch.SetTopic(group_id)
+                | ch.RemoveTopics(group_id)
             ):
                 groups[group_id] = None
             case ch.SetFriendGroups(owner, _):

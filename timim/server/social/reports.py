@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ...protocol import callbacks as names
 from ...protocol import profiles
 from ..store import mutations as ch
-from ..store.base import Member, Relationships, StoredAccount, StoredGroup, group_timeline
+from ..store.base import Member, Relationships, StoredAccount, StoredGroup, StoredTopic, group_timeline
 from .callers import Caller
 from .changesets import Changeset
 from .entity_cache import CachedValues
@@ -52,6 +52,12 @@ def reports_of(
                 reports += _left(cached.groups.get(group_id), users, caller)
             case ch.SetMember(group_id, user, member):
                 reports += _member_changed(cached.groups.get(group_id), user, member, caller)
+            case ch.InsertTopic(group_id, topic):
+                reports += _topic_created(cached.groups.get(group_id), topic, caller)
+            case ch.SetTopic(group_id, topic):
+                reports += _topic_changed(cached.groups.get(group_id), topic, caller)
+            case ch.RemoveTopics(group_id, topic_ids):
+                reports += _topics_destroyed(cached.groups.get(group_id), topic_ids, caller)
             case ch.SetFriend(owner, peer):
                 if peer not in cached.relationships.get(owner, Relationships()).friends:
                     pairs.setdefault(names.FRIEND_ADDED, []).append((owner, peer))
@@ -90,8 +96,14 @@ def _tags(account: StoredAccount) -> dict[str, str]:
     }
 
 
+def group_fields(group: StoredGroup) -> Fields:
+    """Return the fields that name a group, or a topic and its Community, in a callback."""
+    fields: Fields = {"GroupId": group.community_id, "Type": group.type}
+    return fields | {"TopicId": group.group_id} if group.topic is not None else fields
+
+
 def _of(group: StoredGroup, command: str, body: Fields) -> CallbackReport:
-    return CallbackReport(group_timeline(group.group_id), command, {"GroupId": group.group_id, "Type": group.type, **body})
+    return CallbackReport(group_timeline(group.group_id), command, {**group_fields(group), **body})
 
 
 def _created(group: StoredGroup, caller: Caller) -> CallbackReport:
@@ -128,6 +140,34 @@ def _group_changed(before: StoredGroup | None, after: StoredGroup, caller: Calle
     if before.owner != after.owner:
         owners: Fields = {"OldOwner_Account": before.owner, "NewOwner_Account": after.owner}
         yield _of(after, names.OWNER_CHANGED, operator | owners)
+
+
+def _topic_created(group: StoredGroup | None, topic: StoredTopic, caller: Caller) -> Iterator[CallbackReport]:
+    if group is not None:
+        body: Fields = {"Operator_Account": caller.user, "Owner_Account": group.owner, "Name": topic.name}
+        yield _of(group, names.TOPIC_CREATED, {**body, "TopicId": topic.topic_id, "UserDefinedDataList": []})
+
+
+def _topic_changed(group: StoredGroup | None, after: StoredTopic, caller: Caller) -> Iterator[CallbackReport]:
+    before = group.topics.get(after.topic_id) if group is not None else None
+    if group is None or before is None:
+        return
+    values = (
+        ("Name", before.name, after.name),
+        ("Introduction", before.introduction, after.introduction),
+        ("Notification", before.notification, after.notification),
+        ("FaceUrl", before.face_url, after.face_url),
+        ("CustomString", before.custom, after.custom),
+        ("ShutUpAllMember", _on(before.muted_all), _on(after.muted_all)),
+    )
+    if changed := {name: new for name, old, new in values if old != new}:
+        yield _of(group.in_topic(after), names.TOPIC_CHANGED, {"Operator_Account": caller.user, **changed})
+
+
+def _topics_destroyed(group: StoredGroup | None, topic_ids: Sequence[str], caller: Caller) -> Iterator[CallbackReport]:
+    if group is not None:
+        body: Fields = {"Operator_Account": caller.user, "TopicIdList": [{"TopicId": one} for one in topic_ids]}
+        yield _of(group, names.TOPIC_DESTROYED, body)
 
 
 def _on(flag: bool) -> str:

@@ -17,6 +17,7 @@ from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
 from .do_not_disturb import DoNotDisturbStore
 from .entities import (
+    ANY_MEMBER,
     MUTED_FOR_EVER,
     Blob,
     ChangedConversation,
@@ -29,6 +30,7 @@ from .entities import (
     StoredAccount,
     StoredFriend,
     StoredGroup,
+    StoredTopic,
     Unread,
     Upload,
     UserConversation,
@@ -68,10 +70,12 @@ from .revocations import RevocationStore
 from .search import SearchStore
 from .statistics import DayStatistics, StatisticsStore, Totals
 from .timelines import TimelineStore, TooOld
+from .topics import TopicState, TopicStore
 from .version_checks import VersionCheck, VersionedKind
 
 __all__ = [
     "ACTION",
+    "ANY_MEMBER",
     "HIDDEN",
     "MESSAGE",
     "MUTED_FOR_EVER",
@@ -104,8 +108,10 @@ __all__ = [
     "StoredEntry",
     "StoredFriend",
     "StoredGroup",
+    "StoredTopic",
     "TimelinePage",
     "TooOld",
+    "TopicState",
     "Totals",
     "Unread",
     "Upload",
@@ -136,6 +142,7 @@ class Store:
         self.receipts = ReceiptStore(engine)
         self.accounts = AccountStore(engine)
         self.groups = GroupStore(engine)
+        self.topics = TopicStore(engine)
         self.media = MediaStore(engine)
         self.device_slots = DeviceSlotStore(engine)
         self.revocations = RevocationStore(engine)

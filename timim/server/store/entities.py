@@ -6,12 +6,14 @@ All are frozen, except Relationships and the two dictionaries of a group.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ...ids import community_of
 from ...protocol.profiles import GROUP_INVITES, NEED_CONFIRM
 from .entries import StoredEntry
 
+ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for events of groups without a seq
 MUTED_FOR_EVER = 1 << 40  # end of a mute without an end, in server seconds
 
 
@@ -71,10 +73,28 @@ class GroupApplication:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTopic:
+    """A topic of a Community. `muted` maps members to the ends of their mutes in the topic, in server seconds."""
+
+    topic_id: str
+    name: str
+    created: int
+    introduction: str = ""
+    notification: str = ""
+    face_url: str = ""
+    custom: str = ""
+    muted_all: bool = False
+    muted: dict[str, int] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)  # as those of a group
+
+
+@dataclass(frozen=True, slots=True)
 class StoredGroup:
     """A group with its members, in the order in which they joined.
 
-    `applications` maps each applicant to the application. `max_members` 0 means the server's own limit.
+    `applications` maps each applicant to the application, `topics` the ids of the topics to the topics, in the order of their
+    creation. `max_members` 0 means the server's own limit. A group with `topic` is that topic, with the members of its
+    Community: see `in_topic`.
     """
 
     group_id: str
@@ -96,7 +116,43 @@ class StoredGroup:
     counters_seq: int = 0  # increases with each change of `counters`
     pins: dict[str, str] = field(default_factory=dict)  # the seq of each pinned message, as text, and the user who pinned it
     applications: dict[str, GroupApplication] = field(default_factory=dict)
+    has_topics: bool = False  # of a Community, for ever: its messages are in topics
+    topics: dict[str, StoredTopic] = field(default_factory=dict)
+    topic: StoredTopic | None = None
     version: int = field(default=1, compare=False)  # increases with each changeset that changes the group or its members
+
+    def in_topic(self, topic: StoredTopic) -> StoredGroup:
+        """Return a topic as the group of its messages: its members and their roles are those of this Community.
+
+        The value is for reading. A change of the topic is made in its Community.
+        """
+        return replace(
+            self,
+            group_id=topic.topic_id,
+            name=topic.name,
+            muted_all=self.muted_all or topic.muted_all,
+            pins=topic.pins,
+            topic=topic,
+        )
+
+    @property
+    def community_id(self) -> str:
+        """The id of this group, or that of its Community for a topic: the group whose members these are."""
+        return community_of(self.group_id) if self.topic is not None else self.group_id
+
+    def first_visible_seq(self, user: str) -> int:
+        """Return the first seq that a member may see. The members of a Community see all messages of its topics."""
+        return 1 if self.topic is not None else self.members[user].floor
+
+    def muted_until(self, user: str) -> int:
+        """Return the end of the mute of a user in this group or topic, in server seconds, or 0 for a user without one."""
+        member = self.members.get(user)
+        until = member.muted_until if member is not None else 0
+        return max(until, self.topic.muted.get(user, 0)) if self.topic is not None else until
+
+    def addressed(self, seq: int) -> tuple[str, int]:
+        """Return `group` and `seq` of an event for the members who may see an entry with this seq."""
+        return (self.community_id, ANY_MEMBER) if self.topic is not None else (self.group_id, seq)
 
 
 GROUP_JSON_FIELDS = (
@@ -112,6 +168,7 @@ GROUP_JSON_FIELDS = (
     "counters",
     "counters_seq",
     "pins",
+    "has_topics",
 )  # stored in one JSON column, because these values are read and written together
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from ...errors import GroupExists
 from . import mutations as ch
+from . import topics
 from .entities import GROUP_JSON_FIELDS, GroupApplication, Member, ReadVersions, StoredGroup
 from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
 
@@ -69,7 +70,7 @@ def check_versions(read: ReadVersions) -> Operation[None]:
 
 
 def apply(change: ch.GroupChange) -> Operation[None]:
-    """Write one change of a group. Raises GroupExists."""
+    """Write one change of a group or its topics. Raises GroupExists."""
     match change:
         case ch.InsertGroup(group):
             yield from _create(group)
@@ -81,6 +82,7 @@ def apply(change: ch.GroupChange) -> Operation[None]:
         case ch.DissolveGroup(group_id, users):
             yield Execute("UPDATE groups SET dissolved=1 WHERE group_id=?", (group_id,))
             yield Execute("DELETE FROM group_applications WHERE group_id=?", (group_id,))
+            yield from topics.remove_all(group_id)
             yield from _remove(group_id, users)
         case ch.InsertMembers(group_id, members, from_now):
             yield from _add(group_id, members, from_now=from_now)
@@ -99,6 +101,8 @@ def apply(change: ch.GroupChange) -> Operation[None]:
             )
         case ch.RemoveGroupApplication(group_id, user):
             yield Execute("DELETE FROM group_applications WHERE group_id=? AND user_id=?", (group_id, user))
+        case _:
+            yield from topics.apply(change)
 
 
 def group(group_id: str) -> Operation[StoredGroup | None]:
@@ -114,10 +118,11 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
         (group_id,),
     )
     applications = {user: GroupApplication(by, text, time, bool(asks)) for user, by, text, time, asks in rows}
-    known_as, type, name, owner, created, version, facts = row
-    return StoredGroup(
-        known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts)
-    )
+    known_as, type, name, owner, created, version, packed = row
+    facts = json.loads(packed)
+    if facts.get("has_topics"):
+        facts["topics"] = yield from topics.topics(group_id)
+    return StoredGroup(known_as, type, name, owner, created, members, applications=applications, version=version, **facts)
 
 
 def owned_by_type(user: str) -> Operation[dict[str, int]]:
@@ -200,6 +205,7 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
         " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",
         [(user, timeline, last_seq, floor, version + 1) for user, _, floor in rows],
     )
+    yield from topics.add_members(group_id, members)
 
 
 def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:
@@ -212,3 +218,4 @@ def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:
         [(user, timeline, timeline, user, timeline) for user in gone],
     )
     yield ExecuteMany("DELETE FROM contacts WHERE user_id=? AND timeline=?", [(user, timeline) for user in gone])
+    yield from topics.remove_members(group_id, gone)

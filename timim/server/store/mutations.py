@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import TimimError
-from .entities import GroupApplication, Member, StoredAccount, StoredApplication, StoredFriend, StoredGroup
+from .entities import GroupApplication, Member, StoredAccount, StoredApplication, StoredFriend, StoredGroup, StoredTopic
 
 
 class StaleRead(TimimError):
@@ -88,6 +88,30 @@ class RemoveGroupApplication:
 
 
 @dataclass(frozen=True, slots=True)
+class InsertTopic:
+    """Insert a topic, whose conversation all members of the group get. Raises GroupExists if the id is taken."""
+
+    group_id: str
+    topic: StoredTopic
+
+
+@dataclass(frozen=True, slots=True)
+class SetTopic:
+    """Update a topic, except the time of its creation."""
+
+    group_id: str
+    topic: StoredTopic
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTopics:
+    """Remove topics. Their ids cannot be used again, so that no new topic gets the old history."""
+
+    group_id: str
+    topic_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetFriend:
     owner: str
     peer: str
@@ -145,7 +169,11 @@ GroupChange = (
     | RemoveMembers
     | SetGroupApplication
     | RemoveGroupApplication
+    | InsertTopic
+    | SetTopic
+    | RemoveTopics
 )
+TopicChange = InsertTopic | SetTopic | RemoveTopics
 RelationshipChange = (
     SetFriend | RemoveFriend | SetApplication | RemoveApplication | SetBlocked | RemoveBlocked | SetFriendGroups
 )

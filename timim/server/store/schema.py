@@ -176,9 +176,17 @@ CREATE TABLE message_extensions(timeline INTEGER NOT NULL, seq INTEGER NOT NULL,
   version INTEGER NOT NULL, PRIMARY KEY(timeline, seq, key)) WITHOUT ROWID;
 """
 
+# A deleted topic keeps its row. `timeline` has its messages; the members of its group have contacts with it.
+_SCHEMA_19 = """
+CREATE TABLE topics(topic_id TEXT PRIMARY KEY, group_id TEXT NOT NULL, timeline INTEGER NOT NULL, created INTEGER NOT NULL,
+  facts TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX topics_group ON topics(group_id, created);
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
 STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16)
+STEPS += (_SCHEMA_19,)
 VERSION = len(STEPS)
 
 
