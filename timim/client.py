@@ -125,7 +125,7 @@ class Client(ClientHandlers):
         connection = engine.connection
         self.dead_letters: DeadLetters = DeadLetters(engine)
         self._registry = ConversationRegistry(self._engine)
-        self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry, connection)
+        self.conversations: ConversationList = ConversationList(engine, self._registry)
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)

@@ -20,6 +20,7 @@ from ..storage import ConversationFlags, LocalStore, PendingChange, ServerUnread
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
+from .synced_deletions import SyncedDeletions
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class ConversationSettings:
         self._connection = connection
         self._conversations = conversations
         self._dispatcher = dispatcher
+        self.deletions: SyncedDeletions = SyncedDeletions(store, connection, conversations, dispatcher)
 
     async def send_flag(self, change: PendingChange, *, age_ms: int) -> None:
         """Send a pending change of a flag or of the draft, and store the server's flags.

@@ -33,6 +33,7 @@ from ..events import (
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
+from ..protocol.deletions import DeletionItem
 from ..protocol.do_not_disturb import DoNotDisturbNotice, quiet_time
 from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
@@ -59,6 +60,7 @@ Notice = (
     | DoNotDisturbNotice
     | StatusItem
     | ExtensionsNotice
+    | DeletionItem
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 KEYS_CACHED = 1024  # conversations
@@ -124,6 +126,8 @@ class PushRouter:
                 self._add(DoNotDisturbNotice, event.quiet_times)
             case session.EVENT_STATUS:
                 self._add(StatusItem, event.statuses)
+            case session.EVENT_DELETIONS:
+                self._add(DeletionItem, event.deletions)
             case session.EVENT_EXTENSIONS:
                 self._add(ExtensionsNotice, event.extensions)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
@@ -155,6 +159,8 @@ class PushRouter:
                 await self._settings.apply_receipt(notice)
             case session.ConversationSettingsNotice():
                 await self._settings.apply_settings_notice(notice)
+            case DeletionItem():
+                await self._settings.deletions.apply(notice)
             case GroupStateNotice():
                 for event in events_of_group_state(notice):
                     self._dispatcher.deliver_event(event)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ...errors import GroupExists
+from . import deletions
 from . import mutations as ch
 from .entities import GROUP_JSON_FIELDS, GroupApplication, Member, ReadVersions, StoredGroup
 from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
@@ -200,6 +201,8 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
         " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",
         [(user, timeline, last_seq, floor, version + 1) for user, _, floor in rows],
     )
+    if last_seq:
+        yield from deletions.keep_cleared(timeline, [user for user, _, _ in rows])
 
 
 def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:

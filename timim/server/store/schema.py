@@ -176,9 +176,17 @@ CREATE TABLE message_extensions(timeline INTEGER NOT NULL, seq INTEGER NOT NULL,
   version INTEGER NOT NULL, PRIMARY KEY(timeline, seq, key)) WITHOUT ROWID;
 """
 
+# Deletions of one user, see deletions.py, and the last number of each user's log.
+_SCHEMA_17 = """
+CREATE TABLE deletions(user_id TEXT NOT NULL, timeline INTEGER NOT NULL, kind INTEGER NOT NULL, seq INTEGER NOT NULL,
+  number INTEGER NOT NULL, PRIMARY KEY(user_id, timeline, kind, seq)) WITHOUT ROWID;
+CREATE INDEX deletions_number ON deletions(user_id, number);
+CREATE TABLE deletion_logs(user_id TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
-STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16)
+STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16, _SCHEMA_17)
 VERSION = len(STEPS)
 
 

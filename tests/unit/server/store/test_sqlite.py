@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deletion_store_contract import DeletionStoreContract
 from tests.support.store_contract import Open, StoreContract
 from tests.support.user_store_contract import UserStoreContract
 from timim.server.store.base import Store
 from timim.server.store.sqlite import SqliteStore
 
 
-class TestSqliteStore(StoreContract, UserStoreContract):
+class TestSqliteStore(StoreContract, UserStoreContract, DeletionStoreContract):
     """Tests on a file opened by one process."""
 
     @pytest.fixture
