@@ -215,7 +215,12 @@ class ConversationList(Displayed, Sequence[Conversation]):
         self._index = engine.conversations
         self._registry = registry
         self._deletions = engine.settings.deletions
-        self.labels: ConversationLabels = ConversationLabels(engine.connection)
+        self._labels = ConversationLabels(engine.connection)
+
+    @property
+    def labels(self) -> ConversationLabels:
+        """Marks, custom data and conversation groups."""
+        return self._labels
 
     async def clear_history(self, conversation: Conversation) -> None:
         """Delete all messages of a conversation up to now at the server, for this account alone, on all of its devices.

@@ -6,9 +6,10 @@ import asyncio
 
 from msgspec.structs import replace
 
-from tests.support.store_contract import LINE, Open, entry
+from tests.support.store_contract import LINE, Open, act, entry, told
 from timim.server.store.base import Store
-from timim.server.store.deletions import CLEARED, Deletion
+from timim.server.store.deletions import CLEARED, DELETED, UNLISTED, Deletion
+from timim.server.store.search import MessageQuery
 
 
 async def seqs(store: Store, user: str) -> list[int]:
@@ -65,3 +66,51 @@ class DeletionStoreContract:
         assert sorted(change.before for change in changes) == list(range(8))
         log = await store.deletions.after("alice", 0, 99)
         assert [(one.number, one.seq) for one in log] == [(n + 1, 1) for n in range(8)]
+
+    async def test_a_conversation_leaves_the_list_until_its_next_message(self, opens: Open) -> None:
+        store = await opens()
+        await store.timelines.append(entry(1))
+        assert await store.deletions.unlist("bob", LINE, clear=False, time=150) == (0, [Deletion(1, LINE, UNLISTED, 1)])
+        (hidden,) = await store.conversations.page("bob", 0, 9, since=150)
+        assert (hidden.unlisted_seq, hidden.last and hidden.last.seq) == (1, 1)
+        assert await seqs(store, "bob") == [1]
+        change = await store.deletions.unlist("bob", LINE, clear=True, time=151)
+        assert change.deletions == [Deletion(2, LINE, CLEARED, 1), Deletion(3, LINE, UNLISTED, 1)]
+        assert await store.deletions.after("bob", 0, 9) == list(change.deletions)
+        await store.timelines.append(entry(2))
+        (shown,) = await store.conversations.page("bob", 0, 9)
+        assert (shown.unlisted_seq, shown.last and shown.last.seq) == (1, 2)
+        assert [one.unlisted_seq for one in await store.conversations.page("alice", 0, 9)] == [0]
+        assert await store.deletions.unlist("carol", LINE, clear=True, time=151) == (0, ())
+
+    async def test_deleted_messages_are_missing_for_one_user_alone(self, opens: Open) -> None:
+        store = await opens()
+        await told(store)
+        for number in range(2, 5):
+            await store.timelines.append(entry(number))
+        await store.message_actions.apply(act("react", 1, reaction="a"))
+        change = await store.deletions.delete_messages("bob", LINE, [4, 2, 2, 9, 5, 0], time=150)
+        assert change == (0, [Deletion(1, LINE, DELETED, 2), Deletion(2, LINE, DELETED, 4)])
+        assert await store.deletions.delete_messages("bob", LINE, [2, 4], time=151) == (2, [])
+        assert (await seqs(store, "bob"), await seqs(store, "alice")) == ([1, 3, 5], [1, 2, 3, 4, 5])
+        page = await store.timelines.page(LINE, 2, 2, 99, reader="bob")
+        assert (page.first, page.last, page.entries) == (2, 2, [])  # the page proves that there is nothing
+        plain = await store.timelines.messages_before(LINE, 99, 1, 2, reader="bob")
+        assert [one.seq for one in plain.entries] == [3, 1]
+        assert [await store.timelines.entry(LINE, 4, reader=user) is None for user in ("bob", "alice")] == [True, False]
+        assert [one.count for one in await store.conversations.unread("bob", [LINE])] == [2]
+        (shown,) = await store.conversations.page("bob", 0, 9, since=150)
+        assert shown.last is not None
+        assert shown.last.seq == 3
+        await store.deletions.clear("bob", LINE, time=152)
+        assert await store.deletions.after("bob", 0, 9) == [Deletion(3, LINE, CLEARED, 5)]
+
+    async def test_a_search_leaves_deleted_messages_out(self, opens: Open) -> None:
+        store = await opens()
+        await told(store, b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello"}}]')
+        await store.deletions.delete_messages("bob", LINE, [1], time=150)
+        for user, count in (("bob", 0), ("alice", 1)):
+            (line,) = await store.search.timelines(user, 9)
+            while await store.search.index_more(line):
+                pass
+            assert len(await store.search.messages(user, line, MessageQuery(keywords=("hello",)), 9)) == count

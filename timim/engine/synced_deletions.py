@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from ..errors import InvalidArgument, ProtocolError
+from ..errors import InvalidArgument, ProtocolError, error_for
 from ..events import ClientEvent, ConversationDeleted, HistoryCleared, MessagesDeleted
 from ..ids import ConversationKey
 from ..protocol import deletions as wire
@@ -23,6 +23,7 @@ from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 
 B = TypeVar("B", bound=Body)
+D = TypeVar("D", bound=wire.DeletionReply)
 NUMBER = "deletions"  # the name in the store of the number of the last deletion that this device has applied
 
 
@@ -45,7 +46,31 @@ class SyncedDeletions:
         body = wire.ClearHistoryRequest(type=type, peer=address.peer, group_id=address.group_id)
         await self._ask(wire.CLEAR_HISTORY, body)
 
-    async def _ask(self, command: Command[B, wire.DeletionReply], body: B) -> None:
+    async def delete_message(self, key: ConversationKey, seq: int) -> None:
+        """Delete a message. Raises the errors that `Message.remove` documents."""
+        address = _address(key)
+        if address.group_id:
+            group = wire.DeleteGroupMessagesRequest(group_id=address.group_id, seqs=[seq])
+            await self._ask(wire.DELETE_GROUP_MESSAGES, group)
+        else:
+            await self._ask(wire.DELETE_C2C_MESSAGES, wire.DeleteC2CMessagesRequest(peer=address.peer, seqs=[seq]))
+
+    async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> None:
+        """Take a conversation out of the list. Raises the errors that `delete_conversation` documents."""
+        address = _address(key)
+        item = wire.DeletedContact(
+            type=TYPE_GROUP if address.group_id else TYPE_C2C, peer=address.peer, group_id=address.group_id
+        )
+        reply = await self._connection.call(
+            wire.DELETE_CONVERSATIONS, wire.DeleteConversationsRequest(items=[item], clear=int(messages))
+        )
+        for result in reply.items:
+            if result.code:
+                raise error_for(result.code, result.info)
+        for one in reply.deletions:
+            await self.apply(one, own=True)
+
+    async def _ask(self, command: Command[B, D], body: B) -> None:
         reply = await self._connection.call(command, body)
         for item in reply.deletions:
             await self.apply(item, own=True)

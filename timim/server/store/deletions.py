@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from .entries import ACTION
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
 DELETED, CLEARED, UNLISTED = 1, 2, 3  # of `kind`: one message; all up to a seq; out of the list until a later message
@@ -48,6 +49,14 @@ class DeletionStore:
     async def clear(self, user: str, timeline: str, *, time: int) -> DeletionChange:
         """Delete all messages of a timeline up to now for a user."""
         return await self._engine.write(partial(remove, user, timeline, time, clear=True))
+
+    async def delete_messages(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> DeletionChange:
+        """Delete messages of a timeline for a user; those that do not exist, or are deleted already, are left out."""
+        return await self._engine.write(partial(delete_messages, user, timeline, seqs, time))
+
+    async def unlist(self, user: str, timeline: str, *, clear: bool, time: int) -> DeletionChange:
+        """Take a timeline out of a user's list until its next message, and if `clear`, delete all its messages up to now."""
+        return await self._engine.write(partial(remove, user, timeline, time, clear=clear, unlist=True))
 
     async def number(self, user: str) -> int:
         """Return the last number of a user's log, or 0."""
@@ -99,6 +108,31 @@ def remove(user: str, name: str, time: int, *, clear: bool = False, unlist: bool
         yield Execute("DELETE FROM deletions WHERE user_id=? AND timeline=? AND kind=?", (user, timeline, UNLISTED))
         made.append(Deletion(before + len(made) + 1, name, UNLISTED, last_seq))
     yield from _insert(user, timeline, made)
+    return DeletionChange(before, made)
+
+
+def delete_messages(user: str, name: str, seqs: Sequence[int], time: int) -> Operation[DeletionChange]:
+    """Insert the rows of deleted messages."""
+    before = yield from _locked(user)
+    row = yield from first_row(
+        "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?",
+        name,
+        user,
+    )
+    if row is None:
+        return DeletionChange(before)
+    timeline, last_seq, floor = row
+    wanted = sorted({seq for seq in seqs if floor <= seq <= last_seq})
+    made: list[Deletion] = []
+    for seq in wanted:
+        entry = yield from first_row(
+            f"SELECT e.kind FROM entries e WHERE e.timeline=? AND e.seq=?{NOT_DELETED}", timeline, seq, user
+        )
+        if entry is not None and entry[0] != ACTION:
+            made.append(Deletion(before + len(made) + 1, name, DELETED, seq))
+    if made:
+        yield from _insert(user, timeline, made)
+        yield Execute("UPDATE contacts SET read_time=? WHERE user_id=? AND timeline=?", (time, user, timeline))
     return DeletionChange(before, made)
 
 
