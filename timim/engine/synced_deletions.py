@@ -21,6 +21,7 @@ from ..storage import Erased, Erasure, LocalStore
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
+from .unread_counter import UnreadCounter
 
 B = TypeVar("B", bound=Body)
 D = TypeVar("D", bound=wire.DeletionReply)
@@ -31,12 +32,19 @@ class SyncedDeletions:
     """Asks the server for deletions, and applies those of all devices in the order of their numbers."""
 
     def __init__(
-        self, store: LocalStore, connection: Connection, conversations: ConversationIndex, dispatcher: Dispatcher
+        self,
+        store: LocalStore,
+        connection: Connection,
+        conversations: ConversationIndex,
+        dispatcher: Dispatcher,
+        counter: UnreadCounter,
     ) -> None:
         self._store = store
         self._connection = connection
         self._conversations = conversations
         self._dispatcher = dispatcher
+        self._counter = counter
+        self._inexact: set[ConversationKey] = set()  # whose unread counts only the server knows
         self._turn = asyncio.Lock()  # held while deletions are applied
 
     async def clear(self, key: ConversationKey) -> None:
@@ -89,13 +97,23 @@ class SyncedDeletions:
                 await self._erase([item], item.number, own=own)
             elif item.number > known:
                 await self._read_log(known)
+            await self._counter.count(self._take_inexact())
 
-    async def catch_up(self, number: int) -> None:
-        """Read the log of the server, if its last number is not the one that this device has applied. Raises as `apply`."""
+    async def catch_up(self, number: int) -> set[ConversationKey]:
+        """Read the log of the server, if its last number is not the one that this device has applied. Raises as `apply`.
+
+        Returns:
+            The conversations whose unread counts only the server knows now.
+        """
         async with self._turn:
             known = await self._number()
             if number > known:
                 await self._read_log(known)
+            return self._take_inexact()
+
+    def _take_inexact(self) -> set[ConversationKey]:
+        inexact, self._inexact = self._inexact, set()
+        return inexact
 
     async def _read_log(self, known: int) -> None:
         while True:
@@ -116,6 +134,8 @@ class SyncedDeletions:
         ]
         for erased in await self._store.conversations.erase(changes, number):
             self._conversations.on_erased(erased)
+            if not erased.exact:
+                self._inexact.add(erased.erasure.key)
             if erased.changed and not own:
                 for event in _events_of(erased):
                     self._dispatcher.deliver_event(event)

@@ -181,6 +181,22 @@ async def test_a_message_of_a_group_is_deleted_for_one_member(server: RunningSer
         assert "one" in [m.text async for m in bob.group(group.id).history()]
 
 
+async def test_a_device_without_the_rows_learns_the_unread_count_from_the_server(server: RunningServer) -> None:
+    async with server.client("bob") as bob, server.client("ann") as phone:
+        group = await bob.groups.create("Public", name="team", members=["ann"])
+        for text in ("one", "two", "three"):
+            await group.conversation.send(text)
+        await eventually(lambda: phone.group(group.id).unread == 3)
+        async with server.client("ann") as desk:
+            assert desk.group(group.id).unread == 3
+            assert not (await desk.group(group.id).coverage()).complete
+            page = await phone.group(group.id).get_messages(3)
+            assert page[1].text == "two"
+            await page[1].remove(everywhere=True)
+            await eventually(lambda: desk.group(group.id).unread == 2)
+            assert not (await desk.group(group.id).coverage()).complete
+
+
 async def test_a_lost_notice_is_made_up_for_by_the_next_one(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     await say(server, "one", "two", "three")
     async with server.client("ann") as phone, server.client("ann") as desk:
