@@ -125,7 +125,7 @@ class Client(ClientHandlers):
         connection = engine.connection
         self.dead_letters: DeadLetters = DeadLetters(engine)
         self._registry = ConversationRegistry(self._engine)
-        self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry, connection)
+        self.conversations: ConversationList = ConversationList(engine, self._registry)
         self.groups: Groups = Groups(connection, self._registry)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)
@@ -289,22 +289,25 @@ class Client(ClientHandlers):
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
+    async def delete_conversation(
+        self, type: ConversationType, peer: str, *, messages: bool = False, everywhere: bool = False
+    ) -> bool:
         """Remove a conversation from the list on this device. If `messages`, delete its local messages too.
 
-        A message that waits to be sent is deleted unsent, and its `send()` raises MessageWithdrawn. A message that is on its
-        way to the server stays. Cancelling does not stop the deletion.
+        With `everywhere`, the server does so for all devices of this account; see docs/how-to/delete_messages.md. A message
+        that waits to be sent is deleted unsent, and its `send()` raises MessageWithdrawn. One on its way to the server stays.
 
         Returns:
             True if the conversation was listed.
 
         Raises:
             InvalidArgument: The peer cannot be a user id or a group id.
-            NotLoggedIn: The client is not open.
+            NotLoggedIn: The client is not open; with `everywhere`, not logged in.
             StorageError: The local store failed; the conversation is unchanged.
+            TimimError: With `everywhere`, the other errors of `client.conversations.clear_history`.
         """
-        key = self.conversation(type, peer).key
-        return await self._opened().deletions.delete_conversation(key, messages=messages)
+        key, engine = self.conversation(type, peer).key, self._opened()
+        return await engine.deletions.delete_conversation(key, messages=messages, everywhere=everywhere)
 
     async def search(
         self,
@@ -374,9 +377,7 @@ class Client(ClientHandlers):
         return sum(conversation.unread for conversation in self.conversations if not conversation.muted)
 
     async def mark_all_read(self) -> None:
-        """Mark all messages that this device knows of as read, in every conversation and on all devices.
-
-        The changes are stored on this device and sent as by `Conversation.mark_read`.
+        """Mark all messages that this device knows of as read, by `Conversation.mark_read`, on all devices.
 
         Raises:
             NotLoggedIn: The client is not open.
@@ -384,8 +385,7 @@ class Client(ClientHandlers):
             StorageError: The local store failed; nothing has changed.
         """
         rows = [row for row in await self._opened().store.conversations.all() if row.listed]
-        last = [(row.key, row.newest_seq) for row in rows]
-        unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
+        unread = [(row.key, row.newest_seq) for row in rows if row.newest_seq > row.read_seq]
         await self._engine.changes.mark_read(unread)
 
     def _opened(self) -> Engine:
@@ -404,8 +404,7 @@ class Client(ClientHandlers):
         return self._engine
 
     def __repr__(self) -> str:
-        connection = self._engine.connection
-        state = "online" if connection.online else "offline" if connection.running else "logged out"
+        state = "online" if (at := self._engine.connection).online else "offline" if at.running else "logged out"
         return f"<Client {self.user_id} {state}, {self._engine.outbox.sending} sending>"
 
 

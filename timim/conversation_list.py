@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from .conversation import Conversation, ConversationRegistry
-from .engine.conversations import ConversationIndex
+from .engine.engine import Engine
 from .errors import InvalidArgument, error_for
 from .ids import ConversationKey, ConversationType
 from .protocol import labels as wire
@@ -204,16 +204,41 @@ def _raise_first(results: Sequence[wire.LabelResult]) -> None:
             raise error_for(result.code, result.info)
 
 
+@checked(InvalidArgument)
 class ConversationList(Displayed, Sequence[Conversation]):
     """Sequence of the listed conversations, pinned ones first, then the newest first; reading does no I/O.
 
     Conversations can be deleted during an iteration. `labels` has the marks, custom data and groups of conversations.
     """
 
-    def __init__(self, index: ConversationIndex, registry: ConversationRegistry, connection: Connection) -> None:
-        self._index = index
+    def __init__(self, engine: Engine, registry: ConversationRegistry) -> None:
+        self._index = engine.conversations
         self._registry = registry
-        self.labels: ConversationLabels = ConversationLabels(connection)
+        self._deletions = engine.settings.deletions
+        self._labels = ConversationLabels(engine.connection)
+
+    @property
+    def labels(self) -> ConversationLabels:
+        """Marks, custom data and conversation groups."""
+        return self._labels
+
+    async def clear_history(self, conversation: Conversation) -> None:
+        """Delete all messages of a conversation up to now at the server, for this account alone, on all of its devices.
+
+        The conversation stays in the list. Messages that were not sent stay too. Other devices get HistoryCleared, with their
+        next login if they are offline. Calling again after an error changes nothing else.
+
+        Args:
+            conversation: A conversation with a user or a group.
+
+        Raises:
+            InvalidArgument: The conversation is that of the notices of the server.
+            NotAMember: This account is not in the group.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            StorageError: The local store failed; the next login deletes the messages here.
+        """
+        await self._deletions.clear(conversation.key)
 
     @overload
     def __getitem__(self, index: int) -> Conversation: ...

@@ -5,14 +5,13 @@ Register a handler with `client.on(ConnectionLost, …)`, or read a stream from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
-from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
+from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting
 from .message import Message
 from .protocol.do_not_disturb import DoNotDisturb
 from .protocol.follows import FollowList
@@ -21,13 +20,12 @@ from .util.displayed import Displayed
 
 # fmt: off
 __all__ = [
-    "ClientEvent", "ConnectionLost", "ConnectionRestored", "ConversationChanged", "ConversationGroupsChanged",
-    "ConversationSyncFailed", "DoNotDisturbChanged", "ExtensionsChanged", "FollowsChanged", "GroupChanged",
-    "GroupCountersChanged", "GroupNoticeReceived", "GroupPinChanged", "HandlerFailed", "HistoryReset", "KickedOut",
-    "LabelsChanged", "MessageDeadLettered", "MessageEdited", "MessageFailed", "MessageRecalled", "ProfileChanged",
-    "RateLimitReached", "ReactionsChanged", "ReadReceipt", "RelationChanged", "SettingRefused", "SignatureExpiring",
-    "StatusChanged", "StoreReplaced", "TopicsChanged", "TypingChanged", "events_from_message", "is_for_single_handlers",
-    "is_from_server", "is_group_tip",
+    "ClientEvent", "ConnectionLost", "ConnectionRestored", "ConversationChanged", "ConversationDeleted",
+    "ConversationGroupsChanged", "ConversationSyncFailed", "DoNotDisturbChanged", "ExtensionsChanged", "FollowsChanged",
+    "GroupChanged", "GroupCountersChanged", "GroupNoticeReceived", "GroupPinChanged", "HandlerFailed", "HistoryCleared",
+    "HistoryReset", "KickedOut", "LabelsChanged", "MessageDeadLettered", "MessageEdited", "MessageFailed", "MessageRecalled",
+    "MessagesDeleted", "ProfileChanged", "RateLimitReached", "ReactionsChanged", "ReadReceipt", "RelationChanged",
+    "SettingRefused", "SignatureExpiring", "StatusChanged", "StoreReplaced", "TopicsChanged", "TypingChanged", "is_from_server",
 ]
 # fmt: on
 
@@ -306,6 +304,32 @@ class LabelsChanged(ClientEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesDeleted(ClientEvent):
+    """Deletion of messages of this account on another device: `Message.remove` with `everywhere`. Their rows are gone here too.
+
+    A device that was offline gets it with the next login.
+    """
+
+    conversation: ConversationKey
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCleared(ClientEvent):
+    """Deletion of all messages of a conversation up to `seq`, by this account on another device; see MessagesDeleted."""
+
+    conversation: ConversationKey
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationDeleted(ClientEvent):
+    """Deletion of a conversation from the list, by this account on another device; see MessagesDeleted."""
+
+    conversation: ConversationKey
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationGroupsChanged(ClientEvent):
     """Change of the conversation groups on another device, while this client was online: created, renamed, filled, deleted.
 
@@ -368,33 +392,6 @@ class SettingRefused(ClientEvent):
     error: TimimError
 
 
-def is_group_tip(message: Message) -> bool:
-    """Return True if the message is a tip of a group; tips do not count as unread."""
-    in_group = message.key is not None and message.key.type is ConversationType.GROUP
-    return in_group and is_from_server(message)
-
-
 def is_from_server(message: Message) -> bool:
     """Return True if the server wrote the message; only such messages become events."""
     return message.msg_id == SERVER_MSG_ID
-
-
-def is_for_single_handlers(message: Message) -> bool:
-    """Return True if `client.on_message` delivers the message: another user wrote it, and it has not been recalled."""
-    return not (message.is_self or message.recalled or is_from_server(message))
-
-
-def events_from_message(message: Message) -> Iterator[ClientEvent]:
-    """Yield the events that a new message from the server causes."""
-    for elem in message.elems:
-        match elem:
-            case GroupTipElem():
-                yield GroupChanged(message.key.peer if message.key else "", elem, message)
-            case GroupNoticeElem():
-                yield GroupNoticeReceived(elem.group_id, elem, message)
-            case RelationElem(type=RelationType.PROFILE) if elem.users:
-                yield ProfileChanged(elem.users[0], elem.profile_version, elem.profile, message)
-            case RelationElem():
-                yield RelationChanged(elem, message)
-            case _:
-                pass

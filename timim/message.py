@@ -230,11 +230,11 @@ class Message(MessageFields, Sequence[AnyElem]):
         """
         await self._bound().set_custom_data(self, value)
 
-    async def remove(self) -> bool:
+    async def remove(self, *, everywhere: bool = False) -> bool:
         """Mark the message as deleted on this device (status 4). Fetching the message again does not remove the mark.
 
-        A message that waits to be sent is not sent, and its `send()` raises MessageWithdrawn. Cancelling does not stop the
-        deletion.
+        With `everywhere`, the server deletes it for this account on all devices; see docs/how-to/delete_messages.md. A message
+        that waits to be sent is not sent, and its `send()` raises MessageWithdrawn. Cancelling does not stop the deletion.
 
         Returns:
             False if the message was marked already, or is not in the local store.
@@ -242,10 +242,11 @@ class Message(MessageFields, Sequence[AnyElem]):
         Raises:
             AlreadySent: The message is on its way to the server; wait until it is sent, then recall or delete it.
             InvalidArgument: The message does not belong to a client.
-            NotLoggedIn: The client is not open.
+            NotLoggedIn: The client is not open; with `everywhere`, not logged in.
             StorageError: The local store failed.
+            TimimError: With `everywhere`, the other errors of `client.conversations.clear_history`.
         """
-        return await self._bound().remove(self)
+        return await self._bound().remove(self, everywhere=everywhere)
 
     async def delete_from_storage(self) -> bool:
         """Delete the message from the local store; a later query can fetch the message again.

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tests.fixtures.releases.databases import Engine
+from tests.support.deletion_store_contract import DeletionStoreContract
 from tests.support.locks_contract import LocksContract
 from tests.support.media_store_contract import MediaStoreContract
 from tests.support.migrations_contract import Database, MigrationsContract, PostgresDatabase
@@ -17,7 +18,7 @@ from timim.server.store.base import Store
 from timim.server.store.postgres.engine import PostgresStore
 
 
-class TestPostgresStore(StoreContract, UserStoreContract, TopicStoreContract):
+class TestPostgresStore(StoreContract, UserStoreContract, TopicStoreContract, DeletionStoreContract):
     """Tests of the store's contract, with a new database for each test."""
 
     @pytest.fixture

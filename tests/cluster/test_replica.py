@@ -110,9 +110,9 @@ class TrustingTimelines(timelines.TimelineStore):
         super().__init__(engine)
         self._postgres = engine
 
-    async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit))
-        return page or await super().page(timeline, first, last, limit)
+    async def page(self, timeline: str, first: int, last: int, limit: int, *, reader: str = "") -> TimelinePage:
+        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit, reader))
+        return page or await super().page(timeline, first, last, limit, reader=reader)
 
 
 class Trusting(PostgresStore):

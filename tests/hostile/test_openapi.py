@@ -150,7 +150,8 @@ async def test_a_list_over_its_declared_limit_is_refused_with_the_limit(
     fields = resolved(item)
     texts = {key for key in fields.get("required", ()) if fields["properties"][key].get("type") == "string"}
     one = {key: shortest(key, fields["properties"][key]) for key in fields.get("required", ())}
-    items = [one | dict.fromkeys(texts, f"u{n}") if one else f"u{n}" for n in range(most + 1)]
+    numbers = fields.get("type") == "integer"
+    items = [one | dict.fromkeys(texts, f"u{n}") if one else n if numbers else f"u{n}" for n in range(most + 1)]
     required = [*schema.get("required", ()), *(some["anyOf"][0]["required"][0] for some in schema.get("allOf", ()))]
     body: dict[str, Any] = {key: VALID.get(key, 1) for key in required}
     body |= {key: "CheckResult_Type_Single" for key in schema["properties"] if key == "CheckType"}

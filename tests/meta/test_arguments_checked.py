@@ -55,6 +55,7 @@ def instances() -> dict[str, object]:
         "Groups": ann.groups,
         "Friends": ann.friends,
         "Follows": ann.follows,
+        "ConversationList": ann.conversations,
         "ConversationLabels": ann.conversations.labels,
         "CloudSearch": ann.cloud_search,
         "Language": ann.language,

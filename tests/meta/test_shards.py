@@ -19,7 +19,7 @@ from timim.server.store.operation import ExecuteMany, StartOperation
 LINE = c2c_timeline("alice", "bob")
 ENTRY = NewEntry(LINE, "alice", MsgKey(1, 2), b"print", b'"N":1}', 100, ("alice", "bob"))
 BY_TIMELINE = frozenset({"timelines", "entries", "msg_keys", "mentions", "receipts", "receipts_wanted"})
-BY_USER = frozenset({"accounts", "contacts", "members"})
+BY_USER = frozenset({"accounts", "contacts", "members", "deletions", "deletion_logs"})
 TABLES = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)")
 KEY = re.compile(r"\b(?:name|timeline|user_id|id|group_id)=\?|\bVALUES\(|INSERT INTO")
 
@@ -52,7 +52,7 @@ HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and the num
     "append": (lambda: timelines.append(ENTRY), 0),
     "append a duplicate": (lambda: timelines.append(ENTRY), 0),
     "find_existing": (lambda: timelines.find_existing(ENTRY), 0),
-    "page": (lambda: timelines.page(LINE, 1, 99, 20), 0),
+    "page": (lambda: timelines.page(LINE, 1, 99, 20, "bob"), 2),  # the reader's first visible seq, and deleted messages
     "seq_before": (lambda: timelines.seq_before(LINE, 100, "x"), 0),
     "account": (lambda: accounts.account("alice"), 0),
     "first_visible_seqs": (lambda: groups.first_visible_seqs("alice"), 0),

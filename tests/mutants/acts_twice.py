@@ -12,8 +12,8 @@ from timim.server.store.operation import Operation
 apply, entry_at = message_actions.apply, timelines.entry_at
 
 
-def never_the_same(timeline: str, seq: int) -> Operation[StoredEntry | None]:
-    found = yield from entry_at(timeline, seq)
+def never_the_same(timeline: str, seq: int, reader: str = "") -> Operation[StoredEntry | None]:
+    found = yield from entry_at(timeline, seq, reader)
     return found and replace(found, tail=found.tail.replace(b'"MsgContent"', b' "MsgContent"'))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from ..errors import RequestTimeout, ServerRefused, TimimError
+from ..errors import TimimError
 from ..events import ConversationChanged, ReadReceipt, SettingRefused
 from ..ids import ConversationKey, ConversationSetting, ConversationType
 from ..protocol import conversation_settings as wire
@@ -20,6 +20,8 @@ from ..storage import ConversationFlags, LocalStore, PendingChange, ServerUnread
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
+from .synced_deletions import SyncedDeletions
+from .unread_counter import UnreadCounter
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class ConversationSettings:
         self._connection = connection
         self._conversations = conversations
         self._dispatcher = dispatcher
+        self._counter = UnreadCounter(store, connection, conversations)
+        self.deletions: SyncedDeletions = SyncedDeletions(store, connection, conversations, dispatcher, self._counter)
 
     async def send_flag(self, change: PendingChange, *, age_ms: int) -> None:
         """Send a pending change of a flag or of the draft, and store the server's flags.
@@ -125,27 +129,8 @@ class ConversationSettings:
             await self.count_unread([key])
 
     async def count_unread(self, keys: Iterable[ConversationKey]) -> None:
-        """Ask the server for unread counts that this device cannot know: rows are missing behind messages that it deleted.
-
-        Raises:
-            NetworkError: The server cannot be reached.
-            NotLoggedIn: The client is logged out.
-            StorageError: The local store failed.
-        """
-        for key in keys:
-            state = await self._store.conversations.unread(key)
-            if state.exact:
-                continue
-            address = Address.of(key)
-            query = wire.UnreadQuery(peer=address.peer, group_id=address.group_id, system=address.system, after=state.after)
-            try:
-                reply = await self._connection.call(wire.COUNT_UNREAD, wire.CountUnreadRequest(items=[query]))
-            except (RequestTimeout, ServerRefused) as exc:
-                log.warning("the server did not count the unread messages of %s: %s", key, exc)
-                continue
-            (told,) = reply.states
-            count = ServerUnreadCount(told.unread, told.mentioned, told.unread_seq, state.after)
-            self._conversations.get(key).set_unread(await self._store.conversations.set_unread(key, count))
+        """Ask the server for unread counts that this device cannot know. Raises as `UnreadCounter.count`."""
+        await self._counter.count(keys)
 
 
 def _read_item(change: PendingChange) -> wire.ReadPosition:

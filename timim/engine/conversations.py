@@ -17,7 +17,6 @@ from ..events import (
     MessageRecalled,
     ReactionsChanged,
     ReadReceipt,
-    events_from_message,
     is_from_server,
 )
 from ..ids import ConversationKey, ConversationType
@@ -26,6 +25,7 @@ from ..protocol.entries import MessageActionKind
 from ..storage import (
     AckResult,
     ConversationFlags,
+    Erased,
     IncomingAction,
     IngestResult,
     LastPosition,
@@ -35,6 +35,7 @@ from ..storage import (
     UnreadCounts,
 )
 from .live_messages import LiveMessages, mark_read, mark_read_by_peer, mark_unread, set_receipt
+from .message_events import events_from_message
 from .recent_messages import RecentMessages
 
 
@@ -268,6 +269,22 @@ class ConversationIndex:
             self.live.forget_conversation(key)
             state.recent.clear()
         state.set_unread(removal.unread)
+
+    def on_erased(self, erased: Erased) -> None:
+        """Apply a deletion of all devices."""
+        key, includes = erased.erasure.key, erased.erasure.includes
+        state = self.get(key)
+        self.live.erase(key, includes)
+        for message in state.recent.all():
+            if includes(message):
+                state.recent.remove(message)
+        if erased.newest is not None:
+            state.recent.add(erased.newest)
+        state.set_unread(erased.unread)
+        if erased.listed:
+            self._place(state, erased.last)
+        else:
+            self._remove(state)
 
     def _set_peer_read(self, state: ConversationState, seq: int) -> None:
         """Raise the seq up to which the peer has read."""

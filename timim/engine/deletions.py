@@ -16,16 +16,25 @@ from .attachments import Attachments
 from .conversations import ConversationIndex
 from .outbox import Outbox
 from .send_queue import ConversationQueue
+from .synced_deletions import SyncedDeletions
 
 
 class Deletions:
     """Deletes messages and conversations on this device, and takes back messages that have not left it."""
 
-    def __init__(self, store: LocalStore, conversations: ConversationIndex, outbox: Outbox, attachments: Attachments) -> None:
+    def __init__(
+        self,
+        store: LocalStore,
+        conversations: ConversationIndex,
+        outbox: Outbox,
+        attachments: Attachments,
+        synced: SyncedDeletions,
+    ) -> None:
         self._store = store
         self._attachments = attachments
         self._conversations = conversations
         self._outbox = outbox
+        self._synced = synced
 
     async def delete_message(self, message: Message, *, keep_row: bool) -> bool:
         """Delete a message's row, or mark it as deleted; return False if there was nothing to do.
@@ -38,13 +47,29 @@ class Deletions:
         self._store.check_open()
         return await asyncio.shield(asyncio.create_task(self._delete_message(message, keep_row=keep_row)))
 
-    async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
+    async def delete_everywhere(self, message: Message) -> bool:
+        """Delete a message that has a seq at the server; return False if it is not in the local store.
+
+        Raises:
+            TimimError: The errors that `Message.remove` documents.
+        """
+        self._store.check_open()
+        assert message.key is not None
+        stored = await self._store.messages.get(message.key, message.seq) is not None
+        await self._synced.delete_message(message.key, message.seq)
+        message._status = MessageStatus.DELETED
+        return stored
+
+    async def delete_conversation(self, key: ConversationKey, *, messages: bool, everywhere: bool) -> bool:
         """Remove a conversation from the list, and if `messages`, its messages; return True if it was listed.
 
         Raises:
-            NotLoggedIn: The client is not open.
-            StorageError: The local store failed.
+            TimimError: The errors that `Client.delete_conversation` documents.
         """
+        if everywhere:
+            listed = self._conversations.is_listed(key)
+            await self._synced.delete_conversation(key, messages=messages)
+            return await self.delete_conversation(key, messages=messages, everywhere=False) or listed
         return await asyncio.shield(asyncio.create_task(self._delete_conversation(key, messages=messages)))
 
     async def _delete_message(self, message: Message, *, keep_row: bool) -> bool:

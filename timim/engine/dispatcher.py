@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from ..errors import StorageError
-from ..events import ClientEvent, is_for_single_handlers
+from ..events import ClientEvent
 from ..ids import ConversationKey
 from ..message import Message
 from ..util.interactive import cell_context
@@ -28,6 +28,7 @@ from .handler_calls import cancel_handlers, current_handler, enter_handler, wait
 from .handler_slots import CONCURRENCY, HandlerSlots
 from .handling_record import HandlingRecord
 from .listeners import Listeners
+from .message_events import is_for_single_handlers
 from .message_handling import MessageHandling
 
 log = logging.getLogger(__name__)

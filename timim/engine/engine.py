@@ -89,7 +89,7 @@ class Engine:
             store, connection, attachments, conversations, self.outbox, self.dispatcher
         )
         self.scheduler: Scheduler = Scheduler(self.store, self.connection, self.attachments, self.outbox, self.binder)
-        self.deletions: Deletions = Deletions(self.store, self.conversations, self.outbox, self.attachments)
+        self.deletions: Deletions = Deletions(store, conversations, self.outbox, attachments, self.settings.deletions)
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
         self.sends: HandlerSends = HandlerSends(store, self.outbox, self.unsent, self.history, self.deletions, self.scheduler)

@@ -62,7 +62,7 @@ class ConversationChanges:
     """Conversations and receipts that changed since a sync, and the `since` to send with the next request.
 
     `malformed` has the conversations whose items cannot be decoded. `unnamed` is an error of an item without a name, or of
-    a list that does not end.
+    a list that does not end. `deletions` is the last number of the log of deletions.
     """
 
     items: dict[ConversationKey, contact_wire.ConversationItem] = field(default_factory=dict)
@@ -70,6 +70,7 @@ class ConversationChanges:
     receipts: list[ReceiptNotice] = field(default_factory=list)
     malformed: dict[ConversationKey, ProtocolError] = field(default_factory=dict)
     unnamed: ProtocolError | None = None
+    deletions: int = 0
 
     def add(self, raw: msgspec.Raw) -> None:
         """Add an item of the list; a conversation with a message between two requests is listed twice."""
@@ -221,6 +222,7 @@ class Fetcher:
                 changed.add(raw)
             changed.receipts += _decodable(ReceiptNotice, reply.receipts)
             changed.since = changed.since or reply.since
+            changed.deletions = max(changed.deletions, reply.deletions)
             if reply.complete_flag or reply.start_index <= start:
                 return changed
             start = reply.start_index

@@ -144,6 +144,13 @@ class LiveMessages:
             if message.status is not MessageStatus.SENDING:
                 self.forget(message)
 
+    def erase(self, key: ConversationKey, includes: Callable[[Message], bool]) -> None:
+        """Mark messages as deleted whose rows were deleted, and forget them."""
+        self.change_all(key, mark_deleted(includes))
+        for message in list(self._all(key)):
+            if includes(message):
+                self.forget(message)
+
     def clear(self) -> None:
         """Forget all messages, because the store is closed."""
         for held in (self._objects, self._twins, self._kept, self._changes, self._gone):
@@ -205,6 +212,16 @@ def mark_read(seq: int) -> Change:
 
     def change(message: Message) -> None:
         message._is_read = message.is_read or 0 < message.seq <= seq
+
+    return change
+
+
+def mark_deleted(includes: Callable[[Message], bool]) -> Change:
+    """Return the change of the messages that were deleted on all devices."""
+
+    def change(message: Message) -> None:
+        if includes(message):
+            message._status = MessageStatus.DELETED
 
     return change
 

@@ -70,8 +70,10 @@ class MessageActions:
         """Store this device's own bytes on a message. Raises InvalidArgument, StorageError."""
         await asyncio.shield(asyncio.create_task(self._set_custom_data(message, value)))
 
-    async def remove(self, message: Message) -> bool:
-        """Mark a message as deleted on this device. Raises the errors that `Message.remove` documents."""
+    async def remove(self, message: Message, *, everywhere: bool) -> bool:
+        """Mark a message as deleted on this device, or delete it. Raises the errors that `Message.remove` documents."""
+        if everywhere and message.seq:
+            return await self._deletions.delete_everywhere(message)
         return await self._sends.cancel(message) or await self._deletions.delete_message(message, keep_row=True)
 
     async def delete_from_storage(self, message: Message) -> bool:

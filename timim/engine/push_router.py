@@ -34,6 +34,7 @@ from ..events import (
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
+from ..protocol.deletions import DeletionItem
 from ..protocol.do_not_disturb import DoNotDisturbNotice, quiet_time
 from ..protocol.entries import Entry
 from ..protocol.follows import FollowList, FollowNotice
@@ -62,6 +63,7 @@ Notice = (
     | StatusItem
     | ExtensionsNotice
     | TopicNotice
+    | DeletionItem
 )
 _FOLLOW_LISTS = frozenset(map(int, FollowList))
 _TOPIC_CHANGES = frozenset(TopicChange)
@@ -128,6 +130,8 @@ class PushRouter:
                 self._add(DoNotDisturbNotice, event.quiet_times)
             case session.EVENT_STATUS:
                 self._add(StatusItem, event.statuses)
+            case session.EVENT_DELETIONS:
+                self._add(DeletionItem, event.deletions)
             case session.EVENT_EXTENSIONS:
                 self._add(ExtensionsNotice, event.extensions)
             case session.EVENT_TOPICS:
@@ -161,6 +165,8 @@ class PushRouter:
                 await self._settings.apply_receipt(notice)
             case session.ConversationSettingsNotice():
                 await self._settings.apply_settings_notice(notice)
+            case DeletionItem():
+                await self._settings.deletions.apply(notice)
             case GroupStateNotice():
                 for event in events_of_group_state(notice):
                     self._dispatcher.deliver_event(event)

@@ -92,6 +92,7 @@ class Sync:
             self._forget_history(epoch, pushes)
             since = await self.since()
             changed, known = await self._changed(since)
+        self._ingest.uncounted |= await self._changes.settings.deletions.catch_up(changed.deletions)
         for key, error in changed.malformed.items():
             if not self.failures.blocks(key):
                 await self.failures.fail(key, error, since=since)

@@ -8,9 +8,17 @@ from functools import partial
 
 from ..ids import ConversationKey
 from ..protocol.coverage import Coverage
-from . import deletions, pending_changes, timeline_state, unread
+from . import deletions, erasures, pending_changes, timeline_state, unread
 from .file import StoreFile
-from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation, Removal
+from .types import (
+    ConversationFlags,
+    ConversationRow,
+    Erased,
+    Erasure,
+    FlaggedConversation,
+    ListedConversation,
+    Removal,
+)
 from .unread import ServerUnreadCount, UnreadCounts, UnreadState
 
 __all__ = ["ConversationTable"]
@@ -146,6 +154,13 @@ class ConversationTable:
         A setting with a pending change keeps the value of this device.
         """
         return await self._file.write(partial(pending_changes.set_flags, key=key, flags=flags))
+
+    async def erase(self, changes: Sequence[Erasure], number: int) -> list[Erased]:
+        """Apply deletions that the server has made for this account, and store the number of the last one.
+
+        Return what was deleted here; empty if this number, or a later one, was applied before.
+        """
+        return await self._file.write(partial(erasures.erase, changes=changes, number=number))
 
     async def delete(self, key: ConversationKey, *, messages: bool, waiting: Collection[str] = ()) -> Removal:
         """Remove a conversation from the list.

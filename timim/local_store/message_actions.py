@@ -125,6 +125,8 @@ def apply(
         "SELECT local_id, body, cloud_custom_data FROM messages WHERE type=? AND peer=? AND seq=?", (*key, action.target)
     ).fetchone()
     if row is None:
+        if is_erased(connection, key, action.target):
+            return None
         if (
             action.kind == MessageActionKind.RECALL
             and action.target_from != user_id
@@ -156,6 +158,13 @@ def apply(
     return int(local_id)
 
 
+def is_erased(connection: sqlite3.Connection, key: ConversationKey, seq: int) -> bool:
+    """Return whether a message was deleted at the server, so that no action on it is kept."""
+    sql = "SELECT 1 FROM erased WHERE type=? AND peer=? AND seq=? UNION ALL"
+    sql += " SELECT 1 FROM conversations WHERE type=? AND peer=? AND erased_seq>=? LIMIT 1"
+    return connection.execute(sql, (*key, seq) * 2).fetchone() is not None
+
+
 def recall_waits(connection: sqlite3.Connection, key: ConversationKey, target: int) -> bool:
     """Return whether a recall waits for its message, so that it was subtracted from the server's unread count before."""
     sql = "SELECT 1 FROM acts WHERE type=? AND peer=? AND target=? AND kind=?"
@@ -176,6 +185,7 @@ def forget_seqs(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM receipts")
     connection.execute("DELETE FROM deleted")
     connection.execute("DELETE FROM own_deleted")
+    connection.execute("DELETE FROM erased")
     for local_id, packed in connection.execute("SELECT local_id, state FROM messages WHERE state IS NOT NULL").fetchall():
         state = state_of(packed)
         without_seqs = replace(state, recall_seq=min(state.recall_seq, 1), edit_seq=min(state.edit_seq, 1), react_seq=0)

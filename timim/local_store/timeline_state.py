@@ -50,6 +50,8 @@ class TimelineState:
     has_deleted: bool = False  # messages that were deleted on this device may be fetched again
     waiting: bool = False  # actions wait for messages that are not stored
     unnumbered: bool = False  # some messages have no seq: a received message may be one of them
+    has_erased: bool = False  # single messages were deleted at the server
+    erased_seq: int = 0  # all messages up to this seq were deleted at the server
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> TimelineState:
@@ -58,9 +60,10 @@ class TimelineState:
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
             " acts_seq, peer_read_seq, cleared_seq, last_id, checksum, EXISTS(SELECT 1 FROM deleted WHERE type=? AND peer=?),"
             " EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
-            " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)"
+            " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL),"
+            " EXISTS(SELECT 1 FROM erased WHERE type=? AND peer=?), erased_seq"
             " FROM conversations WHERE type=? AND peer=?",
-            tuple(key) * 4,
+            tuple(key) * 5,
         ).fetchone()
         if row is None:
             return cls(key)
@@ -81,11 +84,13 @@ class TimelineState:
             has_deleted,
             waiting,
             unnumbered,
+            has_erased,
+            erased_seq,
         ) = row
         held = checked_coverage(coverage, first_visible_seq, delivered_seq, checksum)
         numbers = (last_seq, last_time, read_seq, first_visible_seq, delivered_seq, hidden_seq)
-        flags = (bool(has_deleted), bool(waiting), bool(unnumbered))
-        return cls(key, held, *numbers, bool(listed), actions, peer_read, cleared_seq, last_id, *flags)
+        flags = (bool(has_deleted), bool(waiting), bool(unnumbered), bool(has_erased))
+        return cls(key, held, *numbers, bool(listed), actions, peer_read, cleared_seq, last_id, *flags, erased_seq)
 
     @property
     def read_through(self) -> int:
@@ -153,12 +158,12 @@ def _coverage_text(coverage: Coverage) -> str:
 
 def forget_history(connection: sqlite3.Connection) -> None:
     """Forget all timelines; messages get their new seqs when they are fetched again."""
-    connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
+    connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c', 'deletions')")
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
     connection.execute(
         "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
         " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0, settings_version=0,"
-        " checksum=?",
+        " erased_seq=0, checksum=?",
         (NOTHING + 1,),
     )
     connection.execute("DELETE FROM pending_changes WHERE setting=?", (ConversationSetting.READ.value,))

@@ -220,6 +220,42 @@ class Removal:
     newest: Message | None = None
 
 
+class Erasure(NamedTuple):
+    """A deletion at the server: of single messages, of all up to `cleared_seq`, or of the conversation from the list."""
+
+    key: ConversationKey
+    seqs: tuple[int, ...] = ()
+    cleared_seq: int = 0
+    unlisted_seq: int = 0
+
+    def includes(self, message: Message) -> bool:
+        """Return True if the message is deleted. Messages without a seq, which were not sent, stay."""
+        return 0 < message.seq <= self.cleared_seq or message.seq in self.seqs
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The result of an erasure on this device.
+
+    Attributes:
+        erasure: The deletion.
+        changed: True if a row was deleted, or the conversation left the list.
+        listed: True if the conversation is in the list now.
+        unread: The unread counts.
+        exact: False if only the server can count.
+        last: The place of the conversation in the list.
+        newest: The last message of the conversation that is not deleted.
+    """
+
+    erasure: Erasure
+    changed: bool
+    listed: bool
+    unread: UnreadCounts
+    exact: bool
+    last: LastPosition
+    newest: Message | None
+
+
 class RowPosition(NamedTuple):
     """The sort key of a row in its conversation: its seq, or the last seq at the time when the row was created."""
 

@@ -17,7 +17,7 @@ from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
-from . import bulk_writes, handling, message_actions, unread
+from . import bulk_writes, erasures, handling, message_actions, unread
 from .checksums import of_body, of_header, summand
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
@@ -114,6 +114,7 @@ def _settle_timeline(
     known.listed = known.listed or max(seqs) > known.hidden_seq
     known.follow(seqs)
     known.write(connection)
+    erasures.delete_cleared(connection, known)
     _move_sending_last(connection, key)
     if known.waiting:
         message_actions.apply_waiting(connection, key, seqs)
@@ -203,6 +204,7 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
         assert batch.count is not None
         was_reset = reset_read_seq(connection, key, batch.count, version=batch.reset_version)
     known = TimelineState.read(connection, key)
+    batch = erasures.without_erased(connection, batch, known)
     stored_up_to = known.coverage.last
     known.cover(*batch.covered, last_seq=batch.last_seq)
     read_seq = batch.read_seq if batch.read_seq > known.read_seq else 0

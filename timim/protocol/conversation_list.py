@@ -101,6 +101,7 @@ class ListConversationsReply(Reply):
     receipts: list[ReceiptNotice] = msgspec.field(
         name="TimelineReceipts", default_factory=list
     )  # receipts that changed since the last sync
+    deletions: Int = msgspec.field(name="TimelineDeletions", default=0)  # the last number of the log of deletions
 
 
 class RawConversationsReply(Reply):
@@ -111,6 +112,7 @@ class RawConversationsReply(Reply):
     since: Int = msgspec.field(name="TimelineSince", default=0)
     items: list[msgspec.Raw] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
+    deletions: Int = msgspec.field(name="TimelineDeletions", default=0)
 
 
 class ConversationName(msgspec.Struct, kw_only=True):

@@ -79,6 +79,7 @@ EVENT_GROUP_STATE = 10006  # see group_state.py
 EVENT_FOLLOW = 10007  # see follows.py
 EVENT_LABELS = 10011  # see labels.py
 EVENT_DO_NOT_DISTURB = 10012  # see do_not_disturb.py
+EVENT_DELETIONS = 10013  # see deletions.py
 EVENT_EXTENSIONS = 10009  # see message_extensions.py
 EVENT_STATUS = 10008  # see statuses.py
 EVENT_TOPICS = 10017  # see topics.py
@@ -109,6 +110,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     follows: list[msgspec.Raw] = msgspec.field(name="TimelineFollows", default_factory=list)
     labels: list[msgspec.Raw] = msgspec.field(name="TimelineLabels", default_factory=list)
     quiet_times: list[msgspec.Raw] = msgspec.field(name="TimelineQuietTimes", default_factory=list)
+    deletions: list[msgspec.Raw] = msgspec.field(name="TimelineDeletions", default_factory=list)
     extensions: list[msgspec.Raw] = msgspec.field(name="TimelineExtensions", default_factory=list)
     statuses: list[msgspec.Raw] = msgspec.field(name="TimelineStatuses", default_factory=list)
     topics: list[msgspec.Raw] = msgspec.field(name="TimelineTopics", default_factory=list)
@@ -137,6 +139,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
             EVENT_STATUS: self.statuses,
             EVENT_EXTENSIONS: self.extensions,
             EVENT_TOPICS: self.topics,
+            EVENT_DELETIONS: self.deletions,
         }
         return others.get(self.event, self.profiles)
 

@@ -241,6 +241,12 @@ def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
     return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
 
 
+def conversation_deleted_event(peer: str, group_id: str) -> msgspec.Raw:
+    """Return the event that this account has deleted a conversation on another device."""
+    name = ConversationName(type=TYPE_GROUP if group_id else TYPE_C2C, to_account=peer, group_id=group_id)
+    return _contacts_event(1, {"RecentContactDeleteItem": {"RecentContactList": [_contact(name)]}})
+
+
 def marks_event(items: list[LabelsItem]) -> msgspec.Raw:
     """Return the event that this account has changed marks or custom data of conversations on another device."""
     changed = [

@@ -1,4 +1,4 @@
-"""Tests of own messages whose ack overtook that of an earlier one: deleting one does not make it new when it is fetched."""
+"""Tests of deletions in the local store: what was deleted does not come back by an ack, a page or a push on its way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from timim import Message, MessageStatus
 from timim.ids import ConversationKey, ConversationType
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
-from timim.storage import Ack, IngestBatch, LocalStore, MessageRow, Outgoing
+from timim.storage import Ack, Erasure, IngestBatch, LocalStore, MessageRow, Outgoing
 
 BOB = ConversationKey(ConversationType.C2C, "bob")
 
@@ -61,3 +61,47 @@ async def test_a_deleted_own_message_is_not_new_when_the_sync_fetches_it(
         (result,) = await store.messages.ingest([batch])
         assert [message.seq for message in result.new] == [3]
         assert [message.seq for message in await store.messages.page(BOB, 5)] == [3, 2, 1]
+
+
+def received(*seqs: int) -> IngestBatch:
+    rows = [MessageRow(seq, f"5-{seq}", "bob", 5, is_self=False, body=encode_body(Message(f"{seq}").elems)) for seq in seqs]
+    covered = [Interval(min(seqs), max(seqs))]
+    return IngestBatch(BOB, rows, covered, live=True, delivered_seq=max(seqs), last_seq=max(seqs))
+
+
+async def stored(store: LocalStore) -> list[int]:
+    return [message.seq for message in await store.messages.page(BOB, 20)][::-1]
+
+
+@pytest.mark.parametrize("erasure", [Erasure(BOB, seqs=(2, 4)), Erasure(BOB, cleared_seq=4)], ids=["messages", "history"])
+async def test_a_page_on_its_way_restores_nothing_and_proves_its_range(erasure: Erasure) -> None:
+    async with LocalStore(None) as store:
+        await ingest(store, received(1, 2, 3))
+        await store.conversations.erase([erasure], 7)
+        left = [seq for seq in (1, 3, 5) if seq > erasure.cleared_seq]
+        assert await ingest(store, received(1, 2, 3, 4, 5)) == [5]
+        assert await stored(store) == left
+        assert (await store.conversations.coverage(BOB)).covers(1, 5)
+        row = await store.conversations.get(BOB)
+        assert row is not None
+        assert (row.unread, row.first_visible_seq) == (len(left), erasure.cleared_seq + 1)
+        assert await store.conversations.erase([Erasure(BOB, seqs=(5,))], 7) == []  # applied before
+        assert await stored(store) == left
+        assert await store.meta.get("deletions", "") == "7"
+
+
+async def test_a_message_that_is_acked_below_a_cleared_seq_is_gone() -> None:
+    async with LocalStore(None) as store:
+        message = await outgoing(store, "sent as the history was cleared")
+        await store.conversations.erase([Erasure(BOB, cleared_seq=1)], 1)
+        await ack(store, message, 1)
+        assert await stored(store) == []
+        another = await outgoing(store, "sent later")
+        await ack(store, another, 2)
+        assert await stored(store) == [2]
+
+
+async def ingest(store: LocalStore, batch: IngestBatch) -> list[int]:
+    """Store a batch, and return the seqs of its new messages."""
+    (result,) = await store.messages.ingest([batch])
+    return [message.seq for message in result.new]

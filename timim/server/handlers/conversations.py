@@ -34,7 +34,7 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
     more = len(contacts) > limit
     receipts: list[Receipt] = []
     if not body.messages:  # other clients support neither the system timeline, nor topics, nor conversations without a message
-        page = [contact for contact in page if _is_listed(contact) and contact.last is not None]
+        page = [contact for contact in page if _is_listed(contact) and is_shown(contact)]
     elif not body.start_index:
         receipts = await context.services.store.receipts.of_sender(context.user, since, RECEIPTS_LIMIT)
     unread = await context.services.store.conversations.unread(context.user, [contact.timeline for contact in page])
@@ -45,7 +45,10 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
         await _add_labels(context, items)
     start = body.start_index + limit if more else 0
     notices = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
-    return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=notices)
+    deletions = await context.services.store.deletions.number(context.user) if body.messages else 0
+    return wire.ListConversationsReply(
+        complete_flag=int(not more), start_index=start, since=now, items=items, receipts=notices, deletions=deletions
+    )
 
 
 async def _exists(context: RequestContext, receipt: Receipt) -> bool:
@@ -60,6 +63,11 @@ async def _exists(context: RequestContext, receipt: Receipt) -> bool:
 def _is_listed(contact: UserConversation) -> bool:
     """Return True if the conversation is in the list of other clients, which have topics in the list of a Community."""
     return not _is_system(contact) and TOPIC_MARK not in contact.timeline
+
+
+def is_shown(contact: UserConversation) -> bool:
+    """Return True if the conversation has a message, and the user has not deleted it from the list since."""
+    return contact.last is not None and contact.last.seq > contact.unlisted_seq
 
 
 def _is_system(contact: UserConversation) -> bool:

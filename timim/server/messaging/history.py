@@ -78,10 +78,8 @@ class HistoryReader:
         if group:
             floor = (await self._entities.group_for(user, key.peer)).first_visible_seq(user)
         timeline = timeline_of(user, key)
-        if key.type is ConversationType.C2C:
-            floor = await self._c2c_floor(user, timeline)
         last = await self._last_until(timeline, last, until)
-        page = await self._store.timelines.page(timeline, max(first, floor), last, limit)
+        page = await self._store.timelines.page(timeline, max(first, floor), last, limit, reader=await self._reader(user))
         return self._rendered(page, user, group=group, floor=floor, plain=plain)
 
     async def message(self, user: str, key: ConversationKey, seq: int) -> tuple[EntryPayload, int]:
@@ -92,12 +90,11 @@ class HistoryReader:
             UnknownGroup: The group does not exist.
             NotAMember: The user is not in the group.
         """
-        group, timeline = key.type is ConversationType.GROUP, timeline_of(user, key)
+        group, timeline, floor = key.type is ConversationType.GROUP, timeline_of(user, key), 1
         if group:
             floor = (await self._entities.group_for(user, key.peer)).first_visible_seq(user)
-        else:
-            floor = await self._c2c_floor(user, timeline)
-        found = await self._store.timelines.entry(timeline, seq) if floor <= seq < 1 << 63 else None
+        reader = await self._reader(user)
+        found = await self._store.timelines.entry(timeline, seq, reader=reader) if floor <= seq < 1 << 63 else None
         if found is None or found.kind == ACTION or (group and is_hidden(found, user)):
             raise UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
         return decode_payload(found.tail), found.time
@@ -105,14 +102,17 @@ class HistoryReader:
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""
         timeline = c2c_timeline(user, peer)
-        first = max(first, await self._c2c_floor(user, timeline))
-        page = _fitting(await self._store.timelines.messages_before(timeline, last, first, limit))
+        reader = await self._reader(user)
+        page = _fitting(await self._store.timelines.messages_before(timeline, last, first, limit, reader=reader))
         entries = [self.render(entry, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
     def _rendered(self, page: TimelinePage, user: str, *, group: bool, floor: int, plain: bool) -> HistoryPage:
-        """Render a page, without its oldest entries if all are larger than PAGE_LIMIT_BYTES."""
-        page = _fitting(page)
+        """Render a page, without its oldest entries if all are larger than PAGE_LIMIT_BYTES.
+
+        An entry that the user has deleted is missing in the page, so it is rendered as a tombstone.
+        """
+        page, floor = _fitting(page), max(floor, page.floor)
         entries: list[msgspec.Raw] = []
         gone = render_placeholder if plain else render_tombstone
         expected = page.last
@@ -123,7 +123,7 @@ class HistoryReader:
             entries.append(gone(entry.seq) if hidden else self.render(entry, group=group))
             expected = entry.seq - 1
         entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
-        return HistoryPage(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
+        return HistoryPage(entries, list(page.entries), page.first, page.last, floor, page.last_seq)
 
     def render(self, entry: StoredEntry, *, group: bool) -> msgspec.Raw:
         """Render a message as pages of history have it."""
@@ -135,13 +135,16 @@ class HistoryReader:
         """Return True if the entry has a `MsgLifeTime` that is over: a device that was offline does not get it as new."""
         return 0 < life_of(entry.tail) <= self._now() - entry.time
 
-    async def _c2c_floor(self, user: str, timeline: str) -> int:
-        """Return the first seq that a user may see: messages to an earlier account with the same id are hidden."""
+    async def _reader(self, user: str) -> str:
+        """Return the user whose deletions and first visible seq a page obeys; "" if the account was deleted.
+
+        An administrator can read a conversation of a deleted account.
+        """
         try:
-            account = await self._entities.account(user)
+            await self._entities.account(user)
         except UnknownUser:
-            return 1  # an administrator reads a conversation of a deleted account
-        return await self._store.conversations.first_visible_seq(user, timeline) if account.renewed else 1
+            return ""
+        return user
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """Return the last C2C seq before the message with this time and MsgKey."""

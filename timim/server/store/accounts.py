@@ -150,6 +150,7 @@ def _delete(account: StoredAccount) -> Operation[None]:
     yield Execute("DELETE FROM conversation_labels WHERE user_id=?", (account.user_id,))
     yield Execute("DELETE FROM conversation_groups WHERE user_id=?", (account.user_id,))
     yield Execute("DELETE FROM quiet_times WHERE user_id=?", (account.user_id,))
+    yield Execute("DELETE FROM deletions WHERE user_id=?", (account.user_id,))
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:

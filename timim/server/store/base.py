@@ -13,6 +13,7 @@ from . import changeset, meta, versions
 from .accounts import AccountStore
 from .callbacks import CallbackStore, StoredCallback
 from .conversations import ConversationStore, SettingLimits
+from .deletions import DeletionStore
 from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
 from .do_not_disturb import DoNotDisturbStore
@@ -148,6 +149,7 @@ class Store:
         self.revocations = RevocationStore(engine)
         self.follows = FollowStore(engine)
         self.labels = LabelStore(engine)
+        self.deletions = DeletionStore(engine)
         self.do_not_disturb = DoNotDisturbStore(engine)
         self.search = SearchStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from ...errors import LimitReached
 from ...protocol.entries import MessageControl, decode_payload
 from . import callbacks, receipts
+from .deletions import CLEARED, DELETED, NOT_DELETED
+from .deletions import UNLISTED as UNLISTED_AT
 from .entities import UNREAD_LIMIT, ChangedConversation, ConversationChange, Read, Receipt, Unread, UserConversation
 from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry, stored_entry
 from .new_callbacks import NewCallback, no_callbacks
@@ -21,23 +23,25 @@ from .operation import Execute, Operation, SqlEngine, first_row
 
 _LAST_MESSAGE = (
     f"(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind NOT IN ({ACTION},{UNLISTED},{HIDDEN},{TARGETED})"
-    " ORDER BY x.seq DESC LIMIT 1)"
+    f" AND NOT EXISTS(SELECT 1 FROM deletions d WHERE d.user_id=c.user_id AND d.timeline=t.id AND d.kind={DELETED}"
+    " AND d.seq=x.seq) ORDER BY x.seq DESC LIMIT 1)"
 )
 _TARGETED = (  # entries that are the last message of their audience only
-    f"SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND seq>? AND kind={TARGETED} ORDER BY seq DESC LIMIT ?"
+    f"SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE e.timeline=? AND e.seq>? AND e.kind={TARGETED}{NOT_DELETED}"
+    " ORDER BY e.seq DESC LIMIT ?"
 )
 _TARGETED_AT_ONCE = 50
 _UNREAD = (
-    f"SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind IN ({MESSAGE},{UNLISTED})"
-    " AND sender NOT IN (?, '') LIMIT ?"  # the sender of a tip is ''
+    f"SELECT 1 FROM entries e WHERE e.timeline=? AND e.seq>? AND e.kind IN ({MESSAGE},{UNLISTED})"
+    f" AND e.sender NOT IN (?, '')"  # the sender of a tip is ''
 )
 _NEWEST_UNREAD = (
-    f"SELECT seq FROM entries WHERE timeline=? AND seq>=? AND kind IN ({MESSAGE},{UNLISTED}) AND sender NOT IN (?, '')"
-    " ORDER BY seq DESC"
+    f"SELECT e.seq FROM entries e WHERE e.timeline=? AND e.seq>=? AND e.kind IN ({MESSAGE},{UNLISTED})"
+    f" AND e.sender NOT IN (?, ''){NOT_DELETED} ORDER BY e.seq DESC"
 )
 _MENTIONED = (
-    "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
-    f" WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind IN ({MESSAGE},{UNLISTED}) AND e.sender<>?) AS calls"
+    "SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
+    f" WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind IN ({MESSAGE},{UNLISTED}) AND e.sender<>?"
 )
 
 
@@ -138,11 +142,14 @@ class ConversationStore:
 def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserConversation]]:
     rows = yield Execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.seq, e.time, e.tail, e.kind,"
-        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, c.settings_version, c.reset_version, t.id"
+        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, c.settings_version, c.reset_version, t.id, g.seq, u.seq"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
+        f" LEFT JOIN deletions g ON g.user_id=c.user_id AND g.timeline=c.timeline AND g.kind={CLEARED}"
+        f" LEFT JOIN deletions u ON u.user_id=c.user_id AND u.timeline=c.timeline AND u.kind={UNLISTED_AT}"
         f" LEFT JOIN entries e ON e.timeline=t.id AND e.seq={_LAST_MESSAGE}"
         " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?)"
-        " AND (c.floor=1 OR c.floor<=t.last_seq OR t.name LIKE 'group%') ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
+        " AND (c.floor=1 OR c.floor<=t.last_seq OR t.name LIKE 'group%' OR g.seq=c.floor-1)"
+        " ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
         (user, since, since, limit, offset),
     )
     found: list[UserConversation] = []
@@ -165,18 +172,21 @@ def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserC
         version,
         reset_version,
         number,
+        _,
+        unlisted,
     ) in rows:
         last = stored_entry(seq, at, tail, kind) if seq is not None else None
         if name.startswith("group\x1f") and last_seq > (seq or 0):
             last = (yield from _last_targeted(number, seq or 0, user)) or last
         flags = (pinned, bool(muted), draft, version, reset_version)
-        found.append(UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, *flags))
+        floor = max(own, all)
+        found.append(UserConversation(name, last_seq, time, read, floor, last, acts, peer_read, *flags, unlisted or 0))
     return found
 
 
 def _last_targeted(timeline: int, after: int, user: str) -> Operation[StoredEntry | None]:
     """Select the newest message to `user` alone after a seq."""
-    rows = yield Execute(_TARGETED, (timeline, after, _TARGETED_AT_ONCE))
+    rows = yield Execute(_TARGETED, (timeline, after, user, _TARGETED_AT_ONCE))
     for row in rows:
         entry = stored_entry(*row)
         payload = decode_payload(entry.tail)
@@ -210,19 +220,25 @@ def unread_above(user: str, timelines: Sequence[tuple[str, int]]) -> Operation[l
 def _unread(user: str, timeline: str, after: int = 0) -> Operation[Unread]:
     """Count the entries of other users above the read seq, the first visible seq and `after`: not recalled, and no tips."""
     row = yield from first_row(
-        "SELECT t.id, c.read_seq, c.floor, t.last_seq FROM timelines t JOIN contacts c ON c.timeline=t.id"
+        "SELECT t.id, c.read_seq, c.floor, t.last_seq, EXISTS(SELECT 1 FROM deletions d WHERE d.user_id=c.user_id"
+        f" AND d.timeline=t.id AND d.kind={DELETED} AND d.seq>c.read_seq) FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " WHERE t.name=? AND c.user_id=?",
         timeline,
         user,
     )
     if row is None:
         return Unread(0, 0, 0)
-    number, read, floor, last_seq = row
+    number, read, floor, last_seq, some_deleted = row
     read = max(read, floor - 1, after)
     if read >= last_seq:
         return Unread(0, 0, last_seq)
-    count = yield from first_row(f"SELECT count(*) FROM ({_UNREAD}) AS others", number, read, user, UNREAD_LIMIT)
-    mentioned = yield from first_row(_MENTIONED, number, user, read, user)
+    others, calls, reader = _UNREAD, _MENTIONED, tuple[str, ...]()
+    if some_deleted:
+        others, calls, reader = others + NOT_DELETED, calls + NOT_DELETED, (user,)
+    count = yield from first_row(
+        f"SELECT count(*) FROM ({others} LIMIT ?) AS others", number, read, user, *reader, UNREAD_LIMIT
+    )
+    mentioned = yield from first_row(f"SELECT count(*) FROM ({calls}) AS calls", number, user, read, user, *reader)
     return Unread(count[0] if count else 0, mentioned[0] if mentioned else 0, last_seq)
 
 
@@ -287,7 +303,7 @@ def set_unread(user: str, timeline: str, count: int, time: int) -> Operation[Rea
     number, last_seq, floor = row
     seq = last_seq
     if count:
-        oldest = yield from first_row(f"{_NEWEST_UNREAD} LIMIT 1 OFFSET ?", number, floor, user, count - 1)
+        oldest = yield from first_row(f"{_NEWEST_UNREAD} LIMIT 1 OFFSET ?", number, floor, user, user, count - 1)
         seq = oldest[0] - 1 if oldest else floor - 1
     yield Execute(
         "UPDATE contacts SET read_seq=?, read_time=?, settings_version=settings_version+1, reset_version=settings_version+1"

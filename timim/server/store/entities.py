@@ -249,7 +249,8 @@ class UserConversation:
     `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
     the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
     the time at which the user pinned the conversation, or 0 if it is not pinned. `settings_version` increases with each change
-    of `pinned`, `muted` and `draft`, and when an administrator sets `read_seq` back, the last time at `reset_version`.
+    of `pinned`, `muted` and `draft`, and when an administrator sets `read_seq` back, the last time at `reset_version`. Only a
+    message above `unlisted_seq` shows a conversation again that the user has deleted from the list.
     """
 
     timeline: str
@@ -265,6 +266,7 @@ class UserConversation:
     draft: str = ""
     settings_version: int = 0
     reset_version: int = 0
+    unlisted_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ...errors import GroupExists
+from . import deletions, topics
 from . import mutations as ch
-from . import topics
 from .entities import GROUP_JSON_FIELDS, GroupApplication, Member, ReadVersions, StoredGroup
 from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
 
@@ -205,6 +205,8 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
         " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",
         [(user, timeline, last_seq, floor, version + 1) for user, _, floor in rows],
     )
+    if last_seq:
+        yield from deletions.keep_cleared(timeline, [user for user, _, _ in rows])
     yield from topics.add_members(group_id, members)
 
 

@@ -177,16 +177,23 @@ CREATE TABLE message_extensions(timeline INTEGER NOT NULL, seq INTEGER NOT NULL,
 """
 
 # A deleted topic keeps its row. `timeline` has its messages; the members of its group have contacts with it.
-_SCHEMA_19 = """
+_SCHEMA_17 = """
 CREATE TABLE topics(topic_id TEXT PRIMARY KEY, group_id TEXT NOT NULL, timeline INTEGER NOT NULL, created INTEGER NOT NULL,
   facts TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX topics_group ON topics(group_id, created);
 """
 
+# Deletions of one user, see deletions.py, and the last number of each user's log.
+_SCHEMA_18 = """
+CREATE TABLE deletions(user_id TEXT NOT NULL, timeline INTEGER NOT NULL, kind INTEGER NOT NULL, seq INTEGER NOT NULL,
+  number INTEGER NOT NULL, PRIMARY KEY(user_id, timeline, kind, seq)) WITHOUT ROWID;
+CREATE INDEX deletions_number ON deletions(user_id, number);
+CREATE TABLE deletion_logs(user_id TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
 STEPS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
 STEPS += (_SCHEMA_9, _SCHEMA_10, _SCHEMA_11, _SCHEMA_12)
-STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16)
-STEPS += (_SCHEMA_19,)
+STEPS += (_SCHEMA_13, _SCHEMA_14, _SCHEMA_15, _SCHEMA_16, _SCHEMA_17, _SCHEMA_18)
 VERSION = len(STEPS)
 
 

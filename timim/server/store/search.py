@@ -17,6 +17,7 @@ from ...errors import ProtocolError
 from ...protocol.entries import C2C_RECALLED, EntryAction, audience_of, decode_payload
 from ...protocol.searchable import readable_text, searchable_elems
 from ...util.folding import RULES, alternatives, find_words, folded, tokens
+from .deletions import NOT_DELETED
 from .entries import ACTION, MESSAGE, TARGETED, UNCOUNTED, UNLISTED, StoredEntry, stored_entry
 from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
 
@@ -222,7 +223,8 @@ def messages(user: str, line: SearchedTimeline, query: MessageQuery, limit: int)
     where += " AND e.time>=?" + (" AND e.time<=?" if query.until else "")
     values += [query.since, query.until] if query.until else [query.since]
     rows = yield Execute(
-        f"SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE {where} ORDER BY e.seq DESC LIMIT ?", (*values, limit)
+        f"SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE {where}{NOT_DELETED} ORDER BY e.seq DESC LIMIT ?",
+        (*values, user, limit),
     )
     found = [stored_entry(*row) for row in rows]
     return [entry for entry in found if _matches(entry, user, query)]

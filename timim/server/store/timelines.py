@@ -10,6 +10,7 @@ from ...errors import InvalidArgument, MsgIdConflict
 from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
 from . import callbacks, media, receipts, versions
+from .deletions import NOT_DELETED
 from .entries import Appended, NewEntry, StoredEntry, TimelinePage, stored_entry
 from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
@@ -28,6 +29,10 @@ _FORGET_KEY = (
     " AND seq IN (SELECT seq FROM entries WHERE timeline=? AND time<?)"
 )
 ENTRY_QUERY = "SELECT e.seq, e.time, e.tail, e.kind FROM entries e JOIN timelines t ON t.id=e.timeline WHERE t.name=?"
+_EXTENT = (  # the id, the last seq and the first seq that a user may see, of a timeline
+    "SELECT t.id, t.last_seq, CASE WHEN c.floor>t.floor THEN c.floor ELSE t.floor END FROM timelines t"
+    " LEFT JOIN contacts c ON c.timeline=t.id AND c.user_id=? WHERE t.name=?"
+)
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
 
@@ -83,17 +88,23 @@ class TimelineStore:
         """Return True if a timeline has a message of this user with a msg_id."""
         return await self._engine.read(partial(has_written, timeline, user))
 
-    async def entry(self, timeline: str, seq: int) -> StoredEntry | None:
-        """Return one entry, or None if it does not exist."""
-        return await self._engine.read(partial(entry_at, timeline, seq))
+    async def entry(self, timeline: str, seq: int, *, reader: str = "") -> StoredEntry | None:
+        """Return one entry, or None if it does not exist, or if `reader` has deleted it."""
+        return await self._engine.read(partial(entry_at, timeline, seq, reader))
 
-    async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        """Return the newest `limit` entries from `first` to `last`. A timeline that does not exist is empty."""
-        return await self._engine.read(partial(page, timeline, first, last, limit))
+    async def page(self, timeline: str, first: int, last: int, limit: int, *, reader: str = "") -> TimelinePage:
+        """Return the newest `limit` entries from `first` to `last`. A timeline that does not exist is empty.
 
-    async def messages_before(self, timeline: str, last: int, floor: int, limit: int) -> TimelinePage:
-        """Return the newest `limit` entries up to `last`, without actions. The next page ends before the page's `first`."""
-        return await self._engine.read(partial(messages_before, timeline, last, floor, limit))
+        Those that `reader` may not see, or has deleted, are left out.
+        """
+        return await self._engine.read(partial(page, timeline, first, last, limit, reader))
+
+    async def messages_before(self, timeline: str, last: int, floor: int, limit: int, *, reader: str = "") -> TimelinePage:
+        """Return the newest `limit` entries up to `last`, without actions. The next page ends before the page's `first`.
+
+        Those that `reader` may not see, or has deleted, are left out.
+        """
+        return await self._engine.read(partial(messages_before, timeline, last, floor, limit, reader))
 
     async def active_since(self, time: int, *, after: str, group: bool, limit: int) -> list[str]:
         """Return the sorted names of C2C or group timelines after `after` that have an entry of this time or later."""
@@ -278,33 +289,35 @@ def conflict(entry: NewEntry) -> MsgIdConflict:
     return MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} is used by another message; use a new msg_id")
 
 
-def page(timeline: str, first: int, last: int, limit: int) -> Operation[TimelinePage]:
-    row = yield from first_row("SELECT id, last_seq, floor FROM timelines WHERE name=?", timeline)
+def page(timeline: str, first: int, last: int, limit: int, reader: str = "") -> Operation[TimelinePage]:
+    row = yield from first_row(_EXTENT, reader, timeline)
     if row is None:
         return TimelinePage((), 1, 0, 1, 0)
     number, last_seq, floor = row
     last = min(last, last_seq)
     first = max(first, floor, last - limit + 1)
     rows = yield Execute(
-        "SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
-        (number, first, last),
+        f"SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE e.timeline=? AND e.seq BETWEEN ? AND ?{NOT_DELETED}"
+        " ORDER BY e.seq DESC",
+        (number, first, last, reader),
     )
     return TimelinePage([stored_entry(*row) for row in rows], first, last, floor, last_seq)
 
 
-def entry_at(timeline: str, seq: int) -> Operation[StoredEntry | None]:
-    row = yield from first_row(f"{ENTRY_QUERY} AND e.seq=?", timeline, seq)
+def entry_at(timeline: str, seq: int, reader: str = "") -> Operation[StoredEntry | None]:
+    floor = "coalesce((SELECT c.floor FROM contacts c WHERE c.user_id=? AND c.timeline=e.timeline), 1)"
+    row = yield from first_row(f"{ENTRY_QUERY} AND e.seq=? AND e.seq>={floor}{NOT_DELETED}", timeline, seq, reader, reader)
     return stored_entry(*row) if row is not None else None
 
 
-def messages_before(timeline: str, last: int, floor: int, limit: int) -> Operation[TimelinePage]:
-    row = yield from first_row("SELECT last_seq, floor FROM timelines WHERE name=?", timeline)
+def messages_before(timeline: str, last: int, floor: int, limit: int, reader: str = "") -> Operation[TimelinePage]:
+    row = yield from first_row(_EXTENT, reader, timeline)
     if row is None:
         return TimelinePage((), 1, 0, 1, 0)
-    last_seq, floor = row[0], max(floor, row[1])
+    last_seq, floor = row[1], max(floor, row[2])
     last = min(last, last_seq)
-    where = " AND e.kind<>1 AND e.seq BETWEEN ? AND ? ORDER BY e.seq DESC LIMIT ?"
-    rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, limit))
+    where = f" AND e.kind<>1 AND e.seq BETWEEN ? AND ?{NOT_DELETED} ORDER BY e.seq DESC LIMIT ?"
+    rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, reader, limit))
     found = [stored_entry(*row) for row in rows]
     return TimelinePage(found, found[-1].seq if len(found) == limit else min(floor, last + 1), last, floor, last_seq)
 

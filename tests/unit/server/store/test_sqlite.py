@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deletion_store_contract import DeletionStoreContract
 from tests.support.store_contract import Open, StoreContract
 from tests.support.topic_store_contract import TopicStoreContract
 from tests.support.user_store_contract import UserStoreContract
@@ -14,7 +15,7 @@ from timim.server.store.base import Store
 from timim.server.store.sqlite import SqliteStore
 
 
-class TestSqliteStore(StoreContract, UserStoreContract, TopicStoreContract):
+class TestSqliteStore(StoreContract, UserStoreContract, TopicStoreContract, DeletionStoreContract):
     """Tests on a file opened by one process."""
 
     @pytest.fixture

@@ -341,13 +341,13 @@ class ReplicatedTimelines(timelines.TimelineStore):
         self._postgres = engine
         self._metrics = metrics
 
-    async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+    async def page(self, timeline: str, first: int, last: int, limit: int, *, reader: str = "") -> TimelinePage:
         """Read a page from the replica if the replica has the whole interval, else from the primary."""
-        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit))
+        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit, reader))
         if page is not None and last <= page.last_seq:
             self._metrics.replica_pages.inc()
             return page
-        return await super().page(timeline, first, last, limit)
+        return await super().page(timeline, first, last, limit, reader=reader)
 
 
 class PostgresStore(Store):

@@ -1,0 +1,178 @@
+"""Handlers of deletions that concern one user: other users, and the timelines, keep everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ...errors import InvalidArgument, TimimError, UnknownMessage
+from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
+from ...protocol import deletions as wire
+from ...protocol import session, tencent_events
+from ...protocol.codec import encode
+from ...protocol.conversation_list import TYPE_C2C, TYPE_GROUP
+from ..bus.base import Event
+from ..store.base import timeline_of
+from ..store.deletions import CLEARED, DELETED, Deletion, DeletionChange
+from ..store.labels import BAD_LABEL
+from .message_actions import c2c_seq_of_key
+from .profiles import acting
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
+PAGE = 1000
+
+
+@HANDLERS.serve(wire.CLEAR_HISTORY)
+async def clear_history(context: RequestContext, body: wire.ClearHistoryRequest) -> wire.DeletionReply:
+    """Delete all messages of a conversation up to now, for the user alone."""
+    user = acting(context, body.account)
+    key = await conversation_of(context, user, body.type, body.peer, body.group_id)
+    time = int(context.services.now())
+    return _published(context, user, await context.services.store.deletions.clear(user, timeline_of(user, key), time=time))
+
+
+@HANDLERS.serve(wire.DELETE_C2C_MESSAGES)
+async def delete_c2c_messages(context: RequestContext, body: wire.DeleteC2CMessagesRequest) -> wire.DeleteC2CMessagesReply:
+    """Delete messages of a C2C conversation, for the user alone."""
+    user, peer = acting(context, body.account), checked_user_id(body.peer)
+    _check_count("MsgKeyList", [*body.msg_keys, *body.seqs], code=90001)
+    seqs, unknown = list(body.seqs), []
+    for key in body.msg_keys:
+        try:
+            seqs.append(await c2c_seq_of_key(context.services, user, peer, key))
+        except UnknownMessage:
+            unknown.append(key)
+    done = await _delete(context, user, ConversationKey(ConversationType.C2C, peer), seqs)
+    return wire.DeleteC2CMessagesReply(deletions=done.deletions, invalid_keys=unknown)
+
+
+@HANDLERS.serve(wire.DELETE_GROUP_MESSAGES)
+async def delete_group_messages(context: RequestContext, body: wire.DeleteGroupMessagesRequest) -> wire.DeletionReply:
+    """Delete messages of a group, for the member alone."""
+    user = acting(context, body.account)
+    _check_count("Seqs", body.seqs, code=10004)
+    key = await conversation_of(context, user, TYPE_GROUP, "", body.group_id)
+    return await _delete(context, user, key, [_seq(text) for text in body.seqs])
+
+
+async def _delete(context: RequestContext, user: str, key: ConversationKey, seqs: list[int]) -> wire.DeletionReply:
+    time, timeline = int(context.services.now()), timeline_of(user, key)
+    change = await context.services.store.deletions.delete_messages(user, timeline, seqs, time=time)
+    return _published(context, user, change)
+
+
+def _check_count(field: str, items: Sequence[object], *, code: int) -> None:
+    if not 1 <= len(items) <= wire.MESSAGES_AT_ONCE:
+        raise InvalidArgument(f"{field} must have 1 to {wire.MESSAGES_AT_ONCE} items, not {len(items)}", code=code)
+
+
+def _seq(text: int | str) -> int:
+    """Return a seq that may be a text. Raises InvalidArgument."""
+    if isinstance(text, str) and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidArgument(f"Seqs must have numbers, not {text[:40]!r}", code=10004)
+    return int(text)
+
+
+@HANDLERS.serve(wire.DELETE_CONVERSATIONS)
+async def delete_conversations(context: RequestContext, body: wire.DeleteConversationsRequest) -> wire.DeleteConversationsReply:
+    """Take conversations out of the user's list, and with `ClearRamble` delete their messages for the user."""
+    user = acting(context, body.account)
+    if not 1 <= len(body.items) <= wire.CONVERSATIONS_AT_ONCE:
+        raise InvalidArgument(
+            f"ContactItem must have 1 to {wire.CONVERSATIONS_AT_ONCE} items, not {len(body.items)}", code=BAD_LABEL
+        )
+    reply = wire.DeleteConversationsReply()
+    for item in body.items:
+        result = wire.DeletedContactResult(type=item.type, peer=item.peer, group_id=item.group_id)
+        reply.items.append(result)
+        try:
+            key = await conversation_of(context, user, item.type, item.peer, item.group_id)
+        except TimimError as exc:
+            if not exc.code:
+                raise
+            result.code, result.info = exc.code, exc.info
+            continue
+        reply.deletions += await delete_conversation(context, user, key, clear=body.clear > 0)
+    return reply
+
+
+async def delete_conversation(
+    context: RequestContext, user: str, key: ConversationKey, *, clear: bool
+) -> list[wire.DeletionItem]:
+    """Take a conversation out of a user's list, and if `clear`, delete its messages for the user; notify the other devices."""
+    time, store = int(context.services.now()), context.services.store.deletions
+    change = await store.unlist(user, timeline_of(user, key), clear=clear, time=time)
+    return _published(context, user, change).deletions
+
+
+@HANDLERS.serve(wire.LIST_DELETIONS, paged=True)
+async def list_deletions(context: RequestContext, body: wire.ListDeletionsRequest) -> wire.ListDeletionsReply:
+    """Return the user's deletions after a number, oldest first."""
+    store = context.services.store.deletions
+    number = await store.number(context.user)  # before the page, which may have later ones
+    found = await store.after(context.user, max(0, body.after), PAGE)
+    complete = len(found) < PAGE
+    last = found[-1].number if found else 0
+    return wire.ListDeletionsReply(
+        items=_items(context.user, DeletionChange(body.after, found)),
+        number=max(number, last) if complete else last,
+        complete=int(complete),
+    )
+
+
+async def conversation_of(context: RequestContext, user: str, type: int, peer: str, group_id: str) -> ConversationKey:
+    """Return the conversation of a request.
+
+    Raises:
+        InvalidArgument: The request names none.
+        UnknownGroup: There is no such group.
+        NotAMember: The user is not in the group.
+    """
+    if type == TYPE_C2C:
+        return ConversationKey(ConversationType.C2C, checked_user_id(peer))
+    if type != TYPE_GROUP:
+        raise InvalidArgument("Type must be 1 with To_Account, or 2 with ToGroupid", code=BAD_LABEL)
+    await context.services.entities.group_for(user, checked_group_id(group_id))
+    return ConversationKey(ConversationType.GROUP, group_id)
+
+
+def _published(context: RequestContext, user: str, change: DeletionChange) -> wire.DeletionReply:
+    """Notify the user's other devices of deletions, and return the reply for this one."""
+    reply = wire.DeletionReply(deletions=_items(user, change))
+    for item in reply.deletions:
+        origin = context.session.number if context.session else 0
+        plain = tencent_events.conversation_deleted_event(item.peer, item.group_id) if item.unlisted_seq else None
+        context.services.bus.publish(Event((user,), session.EVENT_DELETIONS, msgspec.Raw(encode(item)), origin, plain))
+    return reply
+
+
+def _items(user: str, change: DeletionChange) -> list[wire.DeletionItem]:
+    """Return deletions as clients get them: messages of one conversation that follow each other in one item."""
+    items: list[wire.DeletionItem] = []
+    before, previous = change.before, ""
+    for one in change.deletions:
+        if one.kind == DELETED and previous == one.timeline and items[-1].seqs:
+            items[-1].seqs.append(one.seq)
+            items[-1].number = one.number
+        else:
+            items.append(_item(user, one, before))
+        before, previous = one.number, one.timeline
+    return items
+
+
+def _item(user: str, one: Deletion, before: int) -> wire.DeletionItem:
+    kind, *names = one.timeline.split("\x1f")
+    item = wire.DeletionItem(number=one.number, before=before)
+    if kind == "group":
+        item.group_id = names[0]
+    else:
+        item.peer = names[1] if names[0] == user else names[0]
+    if one.kind == DELETED:
+        item.seqs = [one.seq]
+    elif one.kind == CLEARED:
+        item.cleared_seq = one.seq
+    else:
+        item.unlisted_seq = one.seq
+    return item
