@@ -80,7 +80,7 @@ class Groups(Displayed):
         return self._group(reply.group_id, GroupType(reply.type or type))
 
     async def join(self, id: GroupId, *, wording: Text = "") -> bool:
-        """Join a group, or apply to join.
+        """Join a group, or apply to join. A live room (AV_CHAT_ROOM) can be joined again by its members.
 
         Returns:
             True if this account is in the group now; False if an admin has to approve first. A GroupNoticeReceived event
@@ -106,7 +106,8 @@ class Groups(Displayed):
         found: list[Group] = []
         offset = 0
         while True:
-            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset))
+            page = wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset, with_live=1)
+            reply = await self._connection.call(wire.LIST_JOINED, page)
             found += [self._group(info.group_id, GroupType(info.type)) for info in reply.groups]
             offset += PAGE
             if offset >= reply.total:

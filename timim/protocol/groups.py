@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .numbers import Int, at_most
+from .numbers import Flag, Int, at_most
 
 MEMBERS_AT_ONCE, INFOS_AT_ONCE = 100, 50  # limits of lists in requests
 
@@ -86,11 +86,12 @@ class GetGroupInfoReply(Reply):
 
 
 class ListJoinedGroupsRequest(Body):
-    """A query for a page of at most `Limit` groups that an account is in."""
+    """A query for a page of at most `Limit` groups that an account is in. WithHugeGroups 1 includes AVChatRooms."""
 
     account: str = msgspec.field(name="Member_Account", default="")
     limit: Int = msgspec.field(name="Limit", default=100)
     offset: Int = msgspec.field(name="Offset", default=0)
+    with_live: Flag = msgspec.field(name="WithHugeGroups", default=0)
 
 
 class ListJoinedGroupsReply(Reply):

@@ -157,7 +157,7 @@ async def _infos(
 @HANDLERS.serve(wire.LIST_JOINED, paged=True)
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
     """Return a page of the groups that an account is in."""
-    ids = await context.services.store.groups.ids_of(acting(context, body.account))
+    ids = await context.services.store.groups.ids_of(acting(context, body.account), live=bool(body.with_live))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
     groups = (await _infos(context, page, lambda _: None, limit=len(page))).groups
     return wire.ListJoinedGroupsReply(total=len(ids), groups=[group for group in groups if not group.error_code])

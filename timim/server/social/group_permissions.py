@@ -122,6 +122,11 @@ def require_over(group: StoredGroup, user: str, act: Permission, target: str) ->
         raise NoPermission(f"{user!r} may not {act.value} as {mine}: {target!r} is {theirs}")
 
 
+def is_live(group: StoredGroup) -> bool:
+    """Return True for a live room: an AVChatRoom, whose members go when their connections end."""
+    return group.type == "AVChatRoom"
+
+
 def join_option(group: StoredGroup) -> str:
     """Return the group's option for users who want to join: FreeAccess, NeedPermission or DisableApply."""
     kind = KINDS[group.type]

@@ -1,0 +1,78 @@
+"""Tests of live rooms (AVChatRooms) between the web client and timim's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.webclient import WebClient, web_client
+from tests.support.waiting import eventually
+from timim.testing import EventRecorder, RunningServer, running_server
+
+pytestmark = pytest.mark.judge
+
+
+async def shown(web: WebClient, text: str) -> None:
+    """Wait until the web client has received a text."""
+
+    def texts() -> list[str]:
+        received = [m for e in web.events if e["event"] == "onMessageReceived" for m in e["data"]]
+        return [m["payload"]["text"] for m in received if m["type"] == "TIMTextElem"]
+
+    await web.until(lambda: text in texts())
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
+    async with running_server(data_dir=tmp_path / "server") as running:
+        await running.add_users("bob", "carol")
+        yield running
+
+
+@pytest.fixture
+async def alice(server: RunningServer) -> AsyncIterator[WebClient]:
+    async with web_client(server, "alice") as web:
+        await web.login()
+        yield web
+
+
+async def test_live_rooms_pass_both_ways(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob)
+    async with bob:
+        room = await bob.groups.create("AVChatRoom", name="show")
+        await room.conversation.send("before")
+        joined = await alice.call("joinGroup", {"groupID": room.id})
+        assert (joined["status"], joined["group"]["type"]) == ("JoinedSuccess", "AVChatRoom")
+        await shown(alice, "before")
+        await room.conversation.send("now")
+        await shown(alice, "now")
+        await alice.send("text", room.id, {"text": "hello from the web"}, group=True)
+        await eventually(lambda: "hello from the web" in [message.text for message in heard.messages])
+        assert (await alice.call("getGroupOnlineMemberCount", room.id))["memberCount"] == 2
+        await alice.call("quitGroup", room.id)
+        assert [member.user_id for member in await room.members()] == ["bob"]
+    assert not [e for e in alice.events if e["event"] in ("unhandledRejection", "error")]
+
+
+async def test_the_owner_of_a_live_room_joins_it_at_each_login(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob)
+    async with bob:
+        room_id = await alice.do("createGroup", type="AVChatRoom", name="show")
+        await alice.call("joinGroup", {"groupID": room_id})
+        assert await bob.groups.join(room_id)
+        await alice.send("text", room_id, {"text": "welcome"}, group=True)
+        await heard.wait_for_messages(1)
+        async with web_client(server, "alice") as later:
+            await later.login()
+            joined = await later.call("joinGroup", {"groupID": room_id})
+            assert joined["status"] == "JoinedSuccess"
+            await shown(later, "welcome")
+            await later.send("text", room_id, {"text": "back"}, group=True)
+            await eventually(lambda: "back" in [message.text for message in heard.messages])
+            await bob.group(room_id).send("hi")
+            await shown(later, "hi")
+            assert not [e for e in later.events if e["event"] in ("unhandledRejection", "error")]
