@@ -54,13 +54,16 @@ class Group(Displayed):
     type: GroupType
     """Type of the group; UNKNOWN before `info()` for a group from `client.groups.of()`."""
 
-    def __init__(self, id: str, type: GroupType, conversation: Conversation, connection: Connection) -> None:
+    def __init__(
+        self, id: str, type: GroupType, conversation: Conversation, connection: Connection, live_rooms: set[str]
+    ) -> None:
         self.id: str = id
         self.type = type
         self.conversation: Conversation = conversation
         self.counters: GroupCounters = GroupCounters(id, connection)
         self.pins: GroupPins = GroupPins(id, connection)
         self._connection = connection
+        self._live_rooms = live_rooms
 
     async def info(self) -> GroupInfo:
         """Fetch the group's properties.
@@ -224,6 +227,7 @@ class Group(Displayed):
             OwnerCannotQuit: This account owns a group of another type (10009); transfer it, or dissolve it.
         """
         await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
+        self._live_rooms.discard(self.id)
 
     async def dissolve(self) -> None:
         """Dissolve the group for all members. After that, only locally stored history can be read.

@@ -39,17 +39,17 @@ MEMBER_CHANGED = "Group.CallbackAfterMemberFieldChanged"
 ATTRIBUTES_CHANGED = "Group.CallbackAfterGroupAttrChanged"
 GROUP_READ = "Group.CallbackAfterReadReceipt"
 OWNER_CHANGED = "Group.CallbackAfterChangeGroupOwner"
+MEMBER_STATE = "Group.CallbackOnMemberStateChange"
 
 BEFORE = frozenset({BEFORE_ADD_FRIEND, BEFORE_ANSWER, BEFORE_C2C, BEFORE_CREATE, BEFORE_JOIN, BEFORE_INVITE, BEFORE_GROUP})
 AFTER = frozenset(
     {STATE, PROFILE, FRIEND_ADDED, FRIEND_DELETED, BLOCKED, UNBLOCKED, AFTER_C2C, C2C_READ, C2C_RECALLED, CREATED, JOINED}
     | {EXITED, AFTER_GROUP, GROUP_REFUSED, GROUP_FULL, DESTROYED, INFO_CHANGED, GROUP_RECALLED, MEMBER_CHANGED}
-    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, FOLLOWED, UNFOLLOWED}
+    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, MEMBER_STATE, FOLLOWED, UNFOLLOWED}
 )
 CALLBACKS = BEFORE | AFTER
 
 NOT_SERVED = {
-    "Group.CallbackOnMemberStateChange": "members of an AVChatRoom do not come and go by their connections",
     "Group.CallbackOnDailyGroupQuotaAlarm": "new groups of a day have no quota",
     "Group.CallbackBeforeCreateTopic": "groups have no topics",
     "Group.CallbackAfterCreateTopic": "groups have no topics",

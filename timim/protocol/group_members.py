@@ -107,6 +107,7 @@ class JoinGroupRequest(Body):
     wording: str = msgspec.field(name="ApplyMsg", default="")
     user_field: str = msgspec.field(name="UserDefinedField", default="")
     recent: Flag = msgspec.field(name="HugeGroupHistoryMsgFlag", default=0)
+    back: Flag = msgspec.field(name="TimelineBack", default=0)  # 1: a device is in a live room again after a lost connection
 
 
 class JoinGroupReply(Reply):

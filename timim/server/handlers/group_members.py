@@ -134,6 +134,7 @@ async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.Jo
     group = await context.services.entities.group(body.group_id)
     limit = context.services.settings.group_members
     changeset, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
+    changeset.by_connection = bool(body.back) and is_live(group)
     await context.services.changesets.apply(changeset)
     if is_live(group):
         return await live_reply(context, group, recent=bool(body.recent))

@@ -227,6 +227,17 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
     return changeset
 
 
+def disconnected(actor: Actor, group: StoredGroup, users: Iterable[str]) -> Changeset:
+    """Remove members of a live room who have no connection any more, except its owner. `actor` is one of them."""
+    gone = [user for user in users if user in group.members and group.members[user].role != OWNER]
+    changeset = Changeset(by_connection=True)
+    if gone:
+        changeset.change(ch.RemoveMembers(group.group_id, tuple(gone)))
+        content = wire.GroupTipContent(op_type=GroupTipType.QUIT, users=gone)
+        changeset.notify(tip(group, actor.account, content, len(group.members) - len(gone)))
+    return changeset
+
+
 def dissolved(actor: Actor, group: StoredGroup) -> Changeset:
     """Dissolve the group and notify all its members."""
     if not actor.admin:

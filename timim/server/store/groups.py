@@ -40,6 +40,10 @@ class GroupStore:
         """Return the ids of the groups that a user is in, sorted, with or without AVChatRooms."""
         return await self._engine.read(partial(group_ids_of, user, live=live))
 
+    async def in_live_rooms(self, users: Sequence[str] | None) -> list[tuple[str, str]]:
+        """Return the live rooms (AVChatRooms) with those of `users`, or all users, who are in them and own them not."""
+        return await self._engine.read(partial(in_live_rooms, users))
+
     async def page(self, types: Sequence[str], begin: int, limit: int) -> tuple[int, list[str]]:
         """Return the number of groups of these types (all types if there are none), and a page of their ids, sorted."""
         return await self._engine.read(partial(group_page, types, begin, limit))
@@ -145,6 +149,18 @@ def group_ids_of(user: str, *, live: bool = True) -> Operation[list[str]]:
             (user,),
         )
     return [group_id for (group_id,) in rows]
+
+
+def in_live_rooms(users: Sequence[str] | None) -> Operation[list[tuple[str, str]]]:
+    if users is not None and not users:
+        return []
+    named = f" AND m.user_id IN ({','.join('?' * len(users))})" if users is not None else ""
+    rows = yield Execute(
+        "SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.group_id=m.group_id"
+        f" WHERE g.type='AVChatRoom' AND m.role<>'Owner'{named} ORDER BY m.group_id, m.position",
+        tuple(users or ()),
+    )
+    return [(group_id, user) for group_id, user in rows]
 
 
 def group_page(types: Sequence[str], begin: int, limit: int) -> Operation[tuple[int, list[str]]]:
