@@ -124,6 +124,7 @@ from .events import (
 from .friends import FollowCounts, FollowList, Follows, Friend, FriendApplication, FriendRelation, Friends
 from .groups.group import Group
 from .groups.groups import Groups
+from .groups.live_room import LiveMember, LiveRoom
 from .groups.state import GroupCounters, GroupPins, PinnedMessage
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
 from .ids import ConversationKey, ConversationSetting, ConversationType
@@ -249,6 +250,8 @@ __all__ = [
     "LabelsChanged",
     "Language",
     "LimitReached",
+    "LiveMember",
+    "LiveRoom",
     "LocationElem",
     "MediaError",
     "MediaGone",

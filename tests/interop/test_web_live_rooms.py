@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.webclient import WebClient, web_client
+from tests.interop.webclient import WebClient, WebError, web_client
 from tests.support.waiting import eventually
+from timim import GroupNoticeReceived, GroupNoticeType, NoPermission
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -76,3 +77,35 @@ async def test_the_owner_of_a_live_room_joins_it_at_each_login(server: RunningSe
             await bob.group(room_id).send("hi")
             await shown(later, "hi")
             assert not [e for e in later.events if e["event"] in ("unhandledRejection", "error")]
+
+
+async def test_marks_and_bans_of_a_live_room_pass_both_ways(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob, GroupNoticeReceived)
+    async with bob:
+        room_id = await alice.do("createGroup", type="AVChatRoom", name="show")
+        await alice.call("joinGroup", {"groupID": room_id})
+        assert await bob.groups.join(room_id)
+        query = {"groupID": room_id, "userIDList": ["bob", "carol"], "markType": 1000, "enableMark": True}
+        marked = await alice.call("markGroupMemberList", query)
+        assert (marked["successUserIDList"], marked["failureUserIDList"]) == (["bob"], ["carol"])
+        live = bob.groups.of(room_id).live
+        assert [(one.user_id, one.marks) for one in await live.members(mark=1000)] == [("bob", (1000,))]
+        listed = await alice.call("getGroupMemberList", {"groupID": room_id, "filter": 1000})
+        assert [member["userID"] for member in listed["memberList"]] == ["bob"]
+        await alice.call("deleteGroupMember", {"groupID": room_id, "userIDList": ["bob"], "duration": 60, "reason": "noise"})
+        notice = await heard.wait_for_event(GroupNoticeReceived, lambda event: event.notice.type is GroupNoticeType.BANNED)
+        assert notice.group_id == room_id
+        with pytest.raises(NoPermission, match="banned"):
+            await bob.groups.join(room_id)
+        room = await bob.groups.create("AVChatRoom", name="other")
+        async with web_client(server, "carol") as carol:
+            await carol.login()
+            await carol.call("joinGroup", {"groupID": room.id})
+            await room.live.ban(["carol"], 60)
+            await carol.told("onGroupListUpdated", lambda groups: room.id not in [group["groupID"] for group in groups])
+            with pytest.raises(WebError) as refused:
+                await carol.call("joinGroup", {"groupID": room.id})
+            assert refused.value.code == 10007
+            await room.live.unban(["carol"])
+            assert (await carol.call("joinGroup", {"groupID": room.id}))["status"] == "JoinedSuccess"

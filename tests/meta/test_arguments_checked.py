@@ -61,6 +61,7 @@ def instances() -> dict[str, object]:
         "Statuses": ann.statuses,
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
+        "LiveRoom": ann.groups.of("team").live,
         "MessageExtensions": timim.MessageExtensions(
             ExtensionRequests(ann.engine.connection, ConversationKey(ConversationType.C2C, "bob"), 1)
         ),

@@ -20,6 +20,7 @@ from ..transport.connection import Connection
 from ..util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
 from ..util.displayed import Displayed
 from ..util.read_only import assigned_once
+from .live_room import LiveRoom
 from .state import GroupCounters, GroupPins
 from .types import (
     GroupInfo,
@@ -62,6 +63,7 @@ class Group(Displayed):
         self.conversation: Conversation = conversation
         self.counters: GroupCounters = GroupCounters(id, connection)
         self.pins: GroupPins = GroupPins(id, connection)
+        self.live: LiveRoom = LiveRoom(id, connection)
         self._connection = connection
         self._live_rooms = live_rooms
 

@@ -6,16 +6,27 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
+import pytest
 
 from tests.support.raw_session import raw_session
+from tests.support.rest import RestClient
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Call, webhook_receiver
-from timim import ConnectionRestored, Group, GroupChanged, GroupTipType
+from timim import (
+    ConnectionRestored,
+    Group,
+    GroupChanged,
+    GroupTipType,
+    InvalidArgument,
+    LimitReached,
+    NoPermission,
+)
 from timim.protocol import callbacks as names
 from timim.protocol import group_members as wire
 from timim.protocol import groups
 from timim.testing import EventRecorder, running_server
 
+GROUPS, LIVE = "group_open_http_svc/", "group_open_avchatroom_http_svc/"
 TOLD = ",".join((names.JOINED, names.EXITED, names.MEMBER_STATE))
 
 
@@ -102,7 +113,8 @@ async def test_the_back_end_is_told_when_members_come_and_go_by_their_connection
 
 async def test_a_client_joins_its_live_rooms_again_when_it_reconnects() -> None:
     async with running_server(live_room_grace_s=0) as server, server.client("alice") as alice, server.client("bob") as bob:
-        left, heard = EventRecorder(alice, GroupChanged), EventRecorder(bob, ConnectionRestored)
+        left, owner = EventRecorder(alice, GroupChanged), EventRecorder(alice, ConnectionRestored)
+        heard = EventRecorder(bob, ConnectionRestored)
         room = await alice.groups.create("AVChatRoom", name="show")
         assert await bob.groups.join(room.id)
 
@@ -113,9 +125,66 @@ async def test_a_client_joins_its_live_rooms_again_when_it_reconnects() -> None:
         while not came_back():  # the client may reconnect faster than the server removes the member
             begun = len(heard.events)
             server.faults.cut_all()
-            await eventually(partial(_more_than, heard, begun))
-            await alice.groups.joined()  # alice has reconnected
+            for recorder in (heard, owner):
+                await eventually(partial(_more_than, recorder, begun))
             await room.conversation.send("again")
         assert await members_of(room) == ["alice", "bob"]
         sent = await room.conversation.send("the end")
         await eventually(lambda: sent.text in [message.text for message in heard.messages])
+
+
+async def test_the_owner_marks_and_bans_members() -> None:
+    async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
+        await server.add_users("carol")
+        room = await alice.groups.create("AVChatRoom", name="show")
+        theirs = bob.groups.of(room.id)
+        assert await bob.groups.join(room.id)
+        assert await room.live.mark(["bob", "carol"], 1001) == ("bob",)
+        assert await room.live.mark(["bob"], 1000) == ("bob",)
+        assert [(one.user_id, one.marks) for one in await theirs.live.members()] == [("alice", ()), ("bob", (1000, 1001))]
+        assert await room.live.unmark(["bob"], 1001) == ("bob",)
+        assert await theirs.live.members(mark=1001) == ()
+        for change in (theirs.live.mark(["bob"], 1000), theirs.live.ban(["alice"], 9), theirs.live.unban(["bob"])):
+            with pytest.raises(NoPermission):
+                await change
+        with pytest.raises(NoPermission):
+            await room.live.ban(["alice"], 9)
+        with pytest.raises(InvalidArgument, match="1000"):
+            await room.live.mark(["bob"], 999)
+        with pytest.raises(InvalidArgument, match="Duration"):
+            await room.live.ban(["bob"], 0)
+        for mark in range(1001, 1010):
+            await room.live.mark(["bob"], mark)
+        with pytest.raises(LimitReached, match="limit is 10"):
+            await room.live.mark(["bob"], 1010)
+        await room.live.ban(["bob", "carol"], 100, reason="noise")
+        assert await members_of(room) == ["alice"]
+        assert sorted(await room.live.bans()) == ["bob", "carol"]
+        with pytest.raises(NoPermission, match="banned"):
+            await bob.groups.join(room.id)
+        await room.live.unban(["bob"])
+        assert await bob.groups.join(room.id)
+        assert [(one.user_id, one.marks) for one in await room.live.members()] == [("alice", ()), ("bob", ())]
+        public = await alice.groups.create("Public", name="team")
+        with pytest.raises(NoPermission, match="only an AVChatRoom"):
+            await public.live.ban(["bob"], 9)
+
+
+async def test_an_administrator_bans_and_marks_over_rest() -> None:
+    async with running_server() as server, RestClient(server) as rest, server.client("alice") as alice:
+        async with server.client("bob") as bob:
+            room = await alice.groups.create("AVChatRoom", name="show")
+            assert await bob.groups.join(room.id)
+            where = {"GroupId": room.id}
+            marks = {"CommandType": 1, "MemberList": [{"Member_Account": "bob", "Marks": [1000]}]}
+            marked = await rest.call(LIVE + "modify_user_info", where | marks)
+            assert marked["MemberList"] == [{"Member_Account": "bob", "Marks": [1000]}]
+            found = await rest.call(LIVE + "get_members", where | {"Timestamp": 0, "Mark": 1000})
+            assert [one["Member_Account"] for one in found["MemberList"]] == ["bob"]
+            banned = where | {"Members_Account": ["bob"], "Duration": 60, "Description": "noise"}
+            assert (await rest.call(GROUPS + "ban_group_member", banned))["ErrorCode"] == 0
+            listed = await rest.call(GROUPS + "get_group_ban_member", where | {"Limit": 100, "Offset": 0})
+            assert [one["Member_Account"] for one in listed["BannedAccountList"]] == ["bob"]
+            assert await members_of(room) == ["alice"]
+            assert (await rest.call(GROUPS + "unban_group_member", where | {"Members_Account": ["bob"]}))["ErrorCode"] == 0
+            assert await bob.groups.join(room.id)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from ...errors import TimimError, UnknownGroup, UnknownUser
 from ..bus.base import Bus
-from ..social import group_rules
+from ..social import live_room_rules
 from ..social.apply import ChangesetApplier
 from ..social.cached_reads import CachedReads
 from ..social.entity_cache import EntityCache
@@ -138,7 +138,7 @@ class LiveRooms:
                     group = await self._entities.group(group_id)
                     gone = [user for user in users if not self._fanout.of(user)]
                     actor = Actor(account, int(self._now()))
-                    await self._changesets.apply(group_rules.disconnected(actor, group, gone))
+                    await self._changesets.apply(live_room_rules.disconnected(actor, group, gone))
                 except StaleRead:
                     self._entities.forget(reads)
                     continue

@@ -127,6 +127,12 @@ def is_live(group: StoredGroup) -> bool:
     return group.type == "AVChatRoom"
 
 
+def require_not_banned(group: StoredGroup, user: str, now: int) -> None:
+    """Check that a user is not banned from a live room. Raises NoPermission (10007)."""
+    if (until := group.bans.get(user, 0)) > now:
+        raise NoPermission(f"{user!r} is banned from group {group.group_id!r} for {until - now} more seconds")
+
+
 def join_option(group: StoredGroup) -> str:
     """Return the group's option for users who want to join: FreeAccess, NeedPermission or DisableApply."""
     kind = KINDS[group.type]

@@ -95,6 +95,8 @@ class StoredGroup:
     counters: dict[str, int] = field(default_factory=dict)
     counters_seq: int = 0  # increases with each change of `counters`
     pins: dict[str, str] = field(default_factory=dict)  # the seq of each pinned message, as text, and the user who pinned it
+    bans: dict[str, int] = field(default_factory=dict)  # users who may not join a live room, until a server second
+    marks: dict[str, list[int]] = field(default_factory=dict)  # of members of a live room
     applications: dict[str, GroupApplication] = field(default_factory=dict)
     version: int = field(default=1, compare=False)  # increases with each changeset that changes the group or its members
 
@@ -112,6 +114,8 @@ GROUP_JSON_FIELDS = (
     "counters",
     "counters_seq",
     "pins",
+    "bans",
+    "marks",
 )  # stored in one JSON column, because these values are read and written together
 
 
