@@ -137,7 +137,6 @@ async def check_crowded_uploads(server: RunningServer, tries: int) -> bool:
     async with (
         AsyncExitStack() as stack,
         httpx2.AsyncClient(trust_env=False, transport=elsewhere) as http,
-        peers(server, PLACES) as connections,
     ):
         users = ["alice", *(f"mallory-{number}" for number in range(PLACES))]
         infos = [(await stack.enter_async_context(server.client(user))).engine.connection.server_info for user in users]
@@ -150,9 +149,10 @@ async def check_crowded_uploads(server: RunningServer, tries: int) -> bool:
             assert (await http.post(url, json=body, headers=headers)).status_code == 200
             return upload, headers
 
+        uploads = [await begin(f"mallory-{number}", LONG_CONTENT) for number in range(PLACES)]
+        connections = await stack.enter_async_context(peers(server, PLACES))  # which must send their heads soon
         crowd = list[asyncio.Task[None]]()
-        for number, peer in enumerate(connections):
-            upload, headers = await begin(f"mallory-{number}", LONG_CONTENT)
+        for peer, (upload, headers) in zip(connections, uploads, strict=True):
             head = f"PUT /media/uploads/{upload}?offset=0 HTTP/1.1\r\nAuthorization: {headers['Authorization']}\r\n"
             await peer.send(head.encode() + b"Content-Length: %d\r\n\r\n" % len(LONG_CONTENT))
             crowd.append(asyncio.create_task(trickle(peer, len(LONG_CONTENT))))

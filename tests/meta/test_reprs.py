@@ -41,6 +41,8 @@ def value_of(name: str, hint: Any) -> Any:
         "desc": "x",
         "ext": "x",
         "disable": False,
+        "android": {},
+        "apns": {},
     }
     if name in known:
         return known[name]

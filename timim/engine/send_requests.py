@@ -135,4 +135,5 @@ def ack_from_reply(key: ConversationKey, item: PendingMessage, reply: wire.SendR
 
 def push_info(push: OfflinePush) -> PushInfo:
     """Return the wire form of the text of an offline push."""
-    return PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)
+    vendors = {"android": dict(push.android), "apns": dict(push.apns)}
+    return PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext, **vendors)

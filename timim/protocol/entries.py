@@ -71,12 +71,14 @@ class RevokerInfo(msgspec.Struct, kw_only=True, gc=False):
 
 
 class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The text of an offline push, `OfflinePushInfo`. PushFlag 0 pushes, 1 does not."""
+    """The text of an offline push, `OfflinePushInfo`. PushFlag 1 sends none; the last two are passed on."""
 
     push_flag: int = msgspec.field(name="PushFlag", default=0)  # any number, as in entries of earlier versions
     title: str = msgspec.field(name="Title", default="")
     desc: str = msgspec.field(name="Desc", default="")
     ext: str = msgspec.field(name="Ext", default="")
+    android: dict[str, str | Int] = msgspec.field(name="AndroidInfo", default_factory=dict)
+    apns: dict[str, str | Int] = msgspec.field(name="ApnsInfo", default_factory=dict)
 
 
 class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):

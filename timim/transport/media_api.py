@@ -11,6 +11,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
@@ -187,6 +188,12 @@ def _http_client(timeout_s: float, proxy: str | None, tls: ssl.SSLContext | None
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # the library logs whole URLs, which contain signatures
+    trust = _trust(ssl.get_default_verify_paths())
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    trust = tls or ssl.create_default_context()  # trusts the same certificate authorities as the websocket
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust, proxy=proxy)
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=tls or trust, proxy=proxy)
+
+
+@cache
+def _trust(paths: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """Return a context that trusts the authorities at the system's paths, as the websocket does; reading them takes 20 ms."""
+    return ssl.create_default_context()

@@ -157,6 +157,8 @@ Number = Annotated[int, Field(ge=0, lt=2**32)]
 """Whole number that is not negative."""
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """Whole number of 64 bits."""
+VendorFields = Annotated[Mapping[Text, Text | Int64], Field(max_length=FIELDS_LIMIT)]
+"""Texts and whole numbers by their keys."""
 ByteCount = Annotated[int, Field(ge=0, lt=2**63)]
 """Number of bytes."""
 LocalData = Annotated[bytes, Field(max_length=1024 * 1024)]

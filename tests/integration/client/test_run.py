@@ -53,6 +53,7 @@ NO_FINISH = """
 from timim.engine.dispatcher import Dispatcher
 
 async def nothing(self):
+    self._caller.begin_stop()  # a cancelled handler is not called again
     for task in self._tasks:
         task.cancel()
     print("cancelled the handlers", flush=True)

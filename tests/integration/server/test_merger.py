@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,8 +13,11 @@ import pytest_asyncio
 
 import timim
 from tests.support.paths import MEDIA
+from tests.support.raw_session import raw_session
+from tests.support.rest import RestClient
 from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, TimimError, UnknownElem, merge_messages
 from timim.protocol import long_mergers as stored
+from timim.protocol import message_actions as edits
 from timim.protocol import messages as wire
 from timim.protocol.elems import decode_body, encode_body
 from timim.testing import EventRecorder, RunningServer, running_server
@@ -165,3 +170,53 @@ async def test_a_merger_is_stored_under_a_key_that_only_its_readers_load(server:
         large = msgspec.Raw(b'[{"CloudCustomData":"%b"}]' % (b"x" * (512 * 1024)))
         with pytest.raises(TimimError, match="merge fewer"):
             await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=large), timeout_s=5)
+
+
+async def test_each_way_in_gives_a_stored_merger_its_address(server: RunningServer) -> None:
+    async with (
+        server.client("a10") as alice,
+        server.client("b10") as bob,
+        RestClient(server) as rest,
+        raw_session(server) as other,
+    ):
+        await alice.c2c("b10").send("one")
+        group = await alice.groups.create("Public", name="team", members=["b10"])
+        (message,) = await bob.c2c("a10").get_messages(5)
+        merged = msgspec.Raw(merge_messages([message], title="-").content)
+        link = alice.engine.connection.link()
+        saved = await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=merged), timeout_s=5)
+
+        def named(title: str) -> list[dict[str, Any]]:
+            return [{"MsgType": "TIMRelayElem", "MsgContent": {"Title": title, "AbstractList": [], "JsonMsgKey": saved.key}}]
+
+        def body(title: str) -> msgspec.Raw:
+            return msgspec.Raw(msgspec.json.encode(named(title)))
+
+        past = int(time.time()) - 60
+        each = {"From_Account": "a10", "MsgRandom": 1}
+        await rest.done("openim/sendmsg", each | {"To_Account": "b10", "MsgBody": named("send")})
+        await rest.done("openim/batchsendmsg", each | {"To_Account": ["b10"], "MsgBody": named("batch")})
+        old = {"SyncFromOldSystem": 2, "To_Account": "b10", "MsgTimeStamp": int(time.time())}
+        await rest.done("openim/importmsg", each | old | {"MsgBody": named("import")})
+        in_group = {"GroupId": group.id, "From_Account": "a10", "Random": 1}
+        await rest.done("group_open_http_svc/send_group_msg", in_group | {"MsgBody": named("group")})
+        for_import = {"Type": "Public", "Name": "old", "GroupId": "old10", "Owner_Account": "a10", "CreateTime": past - 60}
+        await rest.done("group_open_http_svc/import_group", for_import)
+        items = [{"From_Account": "a10", "SendTime": past, "Random": 1, "MsgBody": named("group import")}]
+        done = await rest.done("group_open_http_svc/import_group_msg", {"GroupId": "old10", "MsgList": items})
+        assert [one["Result"] for one in done["ImportMsgResult"]] == [0]
+        await other.login("a10")  # a client of Tencent, which names content by its key
+        sent, said = await alice.c2c("b10").send("edit me"), await group.conversation.send("edit me too")
+        await other.call(edits.EDIT_C2C, edits.EditC2CRequest(to_account="b10", seq=sent.seq, msg_body=body("edit")))
+        await other.call(edits.EDIT_GROUP, edits.EditGroupRequest(group_id=group.id, seq=said.seq, msg_body=body("group edit")))
+        found = {}
+        for conversation in (bob.c2c("a10"), bob.group(group.id), alice.group("old10")):
+            for one in [one async for one in conversation.history()]:
+                if isinstance(elem := one.elems[0], MergerElem):
+                    found[elem.title] = [inner.text for inner in await elem.messages()]
+        titles = ("send", "batch", "import", "group", "group import", "edit", "group edit")
+        assert found == {title: ["one"] for title in titles}
+        wrong = each | {"From_Account": "b10", "To_Account": "a10", "MsgRandom": 2}
+        await server.add_users("c10")
+        refused = await rest.call("openim/sendmsg", wrong | {"From_Account": "c10", "MsgBody": named("not mine")})
+        assert "may not read" in refused["ErrorInfo"]

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import timim
+from tests.support.rest import RestClient
 from tests.support.webhook_receiver import Call, WebhookReceiver, agree, reply, webhook_receiver
 from timim.protocol import messages as wire
 from timim.testing import running_server
@@ -70,6 +71,30 @@ async def test_the_push_text_follows_the_guide(phones: WebhookReceiver) -> None:
         time = call.query["RequestTime"]
         assert call.query["Sign"] == hashlib.sha256(f"secret{time}".encode()).hexdigest()
         assert call.headers["timim-signature"] == hmac.new(b"secret", f"{time}\n".encode() + call.content, "sha256").hexdigest()
+
+
+async def test_the_fields_for_phones_are_passed_on(phones: WebhookReceiver) -> None:
+    android: dict[str, str | int] = {"Sound": "ding.mp3", "OPPOChannelID": "news"}
+    apns: dict[str, str | int] = {"Sound": "ding.aiff", "BadgeMode": 1}
+    async with server_with(phones) as server, RestClient(server) as rest:
+        await server.add_users("bob")
+        async with server.client("alice") as alice:
+            await alice.c2c("bob").send("sent", push=timim.OfflinePush(android=android, apns=apns))
+            await alice.c2c("bob").send("plain")
+        body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "by REST"}}]
+        message = {"From_Account": "alice", "To_Account": "bob", "MsgRandom": 7, "MsgBody": body}
+        await rest.done("openim/sendmsg", message | {"OfflinePushInfo": {"AndroidInfo": android, "ApnsInfo": apns}})
+        wrong = message | {"MsgRandom": 8, "OfflinePushInfo": {"ApnsInfo": {"BadgeMode": [1]}}}
+        refused = await rest.call("openim/sendmsg", wrong)
+        await phones.until(lambda calls: len(calls) == 3)
+    assert "ApnsInfo" in refused["ErrorInfo"], refused
+    by_text = {call.body["Text"]: call.body for call in phones.calls}
+    for text in ("alice：sent", "alice：by REST"):
+        assert (by_text[text]["AndroidInfo"], by_text[text]["ApnsInfo"]) == (android, apns)
+    assert "AndroidInfo" not in by_text["alice：plain"]
+    with pytest.raises(timim.InvalidArgument, match="apns"):
+        timim.OfflinePush(apns={"BadgeMode": 1 << 63})
+    assert len({timim.OfflinePush(android=android), timim.OfflinePush()}) == 2
 
 
 @pytest.mark.requirement("F33")

@@ -42,7 +42,7 @@ def sender_of(context: RequestContext, named: str) -> str:
 @HANDLERS.serve(wire.SEND_C2C)
 async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
     """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
-    body.msg_body = await addressed_body(context, body.msg_body)
+    body.msg_body = await addressed_body(context, body.msg_body, sender_of(context, body.from_account))
     outgoing = c2c_message(context, body)
     key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
     try:

@@ -303,9 +303,10 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
     """Send a message to a group, or look up a stored one (`TimelineAsk`)."""
     if body.priority not in PRIORITIES:
         raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}, not {body.priority[:40]!r}", code=10004)
+    sender = sender_of(context, body.from_account)
     outgoing = OutgoingMessage(
-        sender=sender_of(context, body.from_account),
-        msg_body=await addressed_body(context, body.msg_body),
+        sender=sender,
+        msg_body=await addressed_body(context, body.msg_body, sender),
         msg_seq=0,
         random=body.random,
         client_time=body.client_time,

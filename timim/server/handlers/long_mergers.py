@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 @HANDLERS.serve(wire.SAVE_MERGER)
 async def save(context: RequestContext, body: wire.SaveMergerRequest) -> wire.SaveMergerReply:
     """Store merged messages as content of the caller."""
-    content = bytes(await _addressed_messages(context, body.messages, LAYERS_LIMIT))
+    content = bytes(await _addressed_messages(context, body.messages, context.user, LAYERS_LIMIT))
     if len(content) > PAGE_LIMIT_BYTES:
         raise TooLarge(f"MsgList is {len(content)} bytes long; the limit is {PAGE_LIMIT_BYTES}; merge fewer messages")
     if not _count(content):
@@ -47,39 +47,39 @@ async def save(context: RequestContext, body: wire.SaveMergerRequest) -> wire.Sa
 @HANDLERS.serve(wire.LOAD_MERGER, paged=True)
 async def load(context: RequestContext, body: wire.LoadMergerRequest) -> wire.LoadMergerReply:
     """Return stored messages to a user who may read a message with their key."""
-    return wire.LoadMergerReply(messages=msgspec.Raw(await _stored(context, body.key)))
+    return wire.LoadMergerReply(messages=msgspec.Raw(await _stored(context, body.key, context.user)))
 
 
-async def addressed_body(context: RequestContext, body: msgspec.Raw) -> msgspec.Raw:
-    """Return a `MsgBody` in which mergers that the web client names by a key have the address of their content.
+async def addressed_body(context: RequestContext, body: msgspec.Raw, sender: str) -> msgspec.Raw:
+    """Return the `MsgBody` of a sender's message, in which mergers that are named by a key have the address of their content.
 
     A malformed body is returned as it is, because the check of the message refuses it.
 
     Raises:
-        MediaGone: The content does not exist, or the caller may not read it.
+        MediaGone: The content does not exist, or the sender may not read it.
         InvalidElem: The content is no list of messages, or nested in too many layers.
     """
     if (context.session is not None and context.session.client.is_timim) or MARK not in bytes(body):
         return body
     try:
         check_body(bytes(body))
-        return await _addressed_body(context, body, LAYERS_LIMIT)
+        return await _addressed_body(context, body, sender, LAYERS_LIMIT)
     except ProtocolError:
         return body
 
 
-async def _addressed_body(context: RequestContext, body: msgspec.Raw, layers: int) -> msgspec.Raw:
+async def _addressed_body(context: RequestContext, body: msgspec.Raw, sender: str, layers: int) -> msgspec.Raw:
     members = split_body(body)
     parts: list[dict[str, Any]] = []
     for member in members:
         content = member.msg_content
         if member.msg_type == RELAY_TYPE and MARK in bytes(content):
-            content = await _addressed_relay(context, content, layers)
+            content = await _addressed_relay(context, content, sender, layers)
         parts.append({"MsgType": member.msg_type, "MsgContent": content})
     return msgspec.Raw(_encode(parts))
 
 
-async def _addressed_relay(context: RequestContext, raw: msgspec.Raw, layers: int) -> msgspec.Raw:
+async def _addressed_relay(context: RequestContext, raw: msgspec.Raw, sender: str, layers: int) -> msgspec.Raw:
     if not layers:
         raise InvalidElem(f"{RELAY_TYPE} nests more than {LAYERS_LIMIT} layers, which is the limit", code=90010)
     try:
@@ -89,9 +89,9 @@ async def _addressed_relay(context: RequestContext, raw: msgspec.Raw, layers: in
     except (msgspec.MsgspecError, RecursionError):
         return raw  # the check of the message refuses it
     if inline is not None and bytes(inline) not in (b"[]", b"null"):
-        content["MsgList"] = await _addressed_messages(context, inline, layers - 1)
+        content["MsgList"] = await _addressed_messages(context, inline, sender, layers - 1)
     elif UUID.match(key) and "TimelineUrl" not in content:
-        stored = await _stored(context, key)
+        stored = await _stored(context, key, sender)
         nested = max((e.layers for m in unpack_merger(stored) for e in m if isinstance(e, MergerElem)), default=0)
         facts = {
             "TimelineUrl": context.services.downloads.url(key),
@@ -103,7 +103,7 @@ async def _addressed_relay(context: RequestContext, raw: msgspec.Raw, layers: in
     return msgspec.Raw(_encode(content))
 
 
-async def _addressed_messages(context: RequestContext, messages: msgspec.Raw, layers: int) -> msgspec.Raw:
+async def _addressed_messages(context: RequestContext, messages: msgspec.Raw, sender: str, layers: int) -> msgspec.Raw:
     if MARK not in bytes(messages):
         return messages
     try:
@@ -112,15 +112,15 @@ async def _addressed_messages(context: RequestContext, messages: msgspec.Raw, la
         for message in merged:
             body = message.get("MsgBody")
             if body is not None and MARK in bytes(body):
-                message["MsgBody"] = await _addressed_body(context, body, layers)
+                message["MsgBody"] = await _addressed_body(context, body, sender, layers)
     except (msgspec.MsgspecError, RecursionError, ProtocolError) as exc:
         raise InvalidElem(f"MsgList: {str(exc)[:200]}", code=90010) from None
     return msgspec.Raw(_encode(merged))
 
 
-async def _stored(context: RequestContext, key: str) -> bytes:
+async def _stored(context: RequestContext, key: str, user: str) -> bytes:
     downloads = context.services.downloads
-    blob = await downloads.find(key, context.user)
+    blob = await downloads.find(key, user)
     if blob.size > PAGE_LIMIT_BYTES:
         raise TooLarge(f"the messages are {blob.size} bytes long; a reply has {PAGE_LIMIT_BYTES}; download them by their URL")
     content = b"".join([chunk async for chunk in downloads.read(blob, 0, blob.size)])

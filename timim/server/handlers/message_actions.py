@@ -10,6 +10,7 @@ from ...protocol import message_actions as wire
 from ...protocol.entries import MessageActionKind, decode_payload
 from ..messaging.actions import ActionRequest, ActionResult
 from ..store.base import c2c_timeline
+from .long_mergers import addressed_body
 from .registry import HandlerRegistry, RequestContext, Services
 
 HANDLERS = HandlerRegistry()
@@ -119,6 +120,7 @@ async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.E
     """Edit a C2C message."""
     peer = peer_of(context, body.from_account, body.to_account)
     seq = body.seq or await _named_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
+    body.msg_body = await addressed_body(context, body.msg_body, context.user)
     done = await context.services.actions.apply(_edit(context, body), c2c_key(peer), seq)
     return _edited(done, body)
 
@@ -126,6 +128,7 @@ async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.E
 @HANDLERS.serve(wire.EDIT_GROUP)
 async def edit_group(context: RequestContext, body: wire.EditGroupRequest) -> wire.EditReply:
     """Edit a message of a group."""
+    body.msg_body = await addressed_body(context, body.msg_body, context.user)
     done = await context.services.actions.apply(_edit(context, body), group_key(body.group_id), body.seq)
     return _edited(done, body)
 

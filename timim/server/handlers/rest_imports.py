@@ -30,6 +30,7 @@ from ..store import mutations as ch
 from ..store.base import Member, StoredGroup, TooOld, group_timeline
 from .group_fields import bad, new_group
 from .groups import check_creation
+from .long_mergers import addressed_body
 from .registry import HandlerRegistry, RequestContext, run_current
 
 HANDLERS = HandlerRegistry()
@@ -144,7 +145,7 @@ async def import_message(context: RequestContext, body: ImportMessageRequest) ->
     sender, receiver, live = checked_user_id(body.from_account), checked_user_id(body.to_account), body.sync in LIVE
     outgoing = OutgoingMessage(
         sender=sender,
-        msg_body=body.msg_body,
+        msg_body=await addressed_body(context, body.msg_body, sender),
         msg_seq=body.msg_seq,
         random=body.msg_random,
         client_time=0,
@@ -227,9 +228,10 @@ async def _import_group_message(
     now = int(context.services.now())
     if not 0 < message.time <= now:
         raise bad(f"SendTime must be 1 to {now}, which is now, not {message.time}", code=WRONG_GROUP_TIME)
+    sender = checked_user_id(message.sender)
     outgoing = OutgoingMessage(
-        sender=checked_user_id(message.sender),
-        msg_body=message.body,
+        sender=sender,
+        msg_body=await addressed_body(context, message.body, sender),
         msg_seq=0,
         random=message.random,
         client_time=0,

@@ -17,7 +17,8 @@ from ...protocol.numbers import Int, at_most
 from ..messaging.actions import ActionRequest
 from ..messaging.posting import PostResult
 from ..store.base import c2c_timeline
-from .c2c import c2c_message
+from .c2c import c2c_message, sender_of
+from .long_mergers import addressed_body
 from .message_actions import c2c_seq
 from .registry import HandlerRegistry, RequestContext
 from .rest_accounts import TOO_MANY_RECEIVERS, UNKNOWN_ACCOUNT, FailedAccount
@@ -126,7 +127,7 @@ async def batch_send(context: RequestContext, body: BatchSendRequest) -> BatchSe
             control=body.control,
             sync_other_machine=body.sync_other_machine,
             without_callbacks=["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"],
-            msg_body=body.msg_body,
+            msg_body=await addressed_body(context, body.msg_body, sender_of(context, body.from_account)),
             cloud_custom_data=body.cloud_custom_data,
             push=body.push,
         ),

@@ -112,4 +112,4 @@ def _push_body(
         "Text": f"{title}：{text}",
         "Ext": push.ext or (custom.ext if custom else ""),
         "Sound": custom.sound if custom else "",
-    }
+    } | {name: fields for name, fields in (("AndroidInfo", push.android), ("ApnsInfo", push.apns)) if fields}
