@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.webclient import WebClient, WebError, web_client
+from tests.support.rest import RestClient, text
 from tests.support.waiting import eventually
 from timim import GroupNoticeReceived, GroupNoticeType, NoPermission
 from timim.testing import EventRecorder, RunningServer, running_server
@@ -52,6 +53,10 @@ async def test_live_rooms_pass_both_ways(server: RunningServer, alice: WebClient
         await shown(alice, "now")
         await alice.send("text", room.id, {"text": "hello from the web"}, group=True)
         await eventually(lambda: "hello from the web" in [message.text for message in heard.messages])
+        async with RestClient(server) as rest:
+            told = {"Random": 7, "MsgBody": text("to all rooms")}
+            assert (await rest.call("group_open_http_svc/send_broadcast_msg", told))["ErrorCode"] == 0
+        await shown(alice, "to all rooms")
         assert (await alice.call("getGroupOnlineMemberCount", room.id))["memberCount"] == 2
         await alice.call("quitGroup", room.id)
         assert [member.user_id for member in await room.members()] == ["bob"]

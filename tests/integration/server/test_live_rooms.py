@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.raw_session import raw_session
-from tests.support.rest import RestClient
+from tests.support.rest import RestClient, text
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Call, webhook_receiver
 from timim import (
@@ -188,3 +188,28 @@ async def test_an_administrator_bans_and_marks_over_rest() -> None:
             assert await members_of(room) == ["alice"]
             assert (await rest.call(GROUPS + "unban_group_member", where | {"Members_Account": ["bob"]}))["ErrorCode"] == 0
             assert await bob.groups.join(room.id)
+
+
+async def test_a_broadcast_reaches_all_live_rooms_once() -> None:
+    async with running_server() as server, RestClient(server) as rest, server.client("alice") as alice:
+        rooms = [await alice.groups.create("AVChatRoom", name="show") for _ in range(3)]
+        team = await alice.groups.create("Public", name="team")
+        heard = EventRecorder(alice)
+        body = {"Random": 7, "MsgBody": text("the show ends"), "CloudCustomData": "data"}
+        first = await rest.call(GROUPS + "send_broadcast_msg", body)
+        assert (first["ErrorCode"], first["TimelineRefused"]) == (0, 0)
+        assert (await rest.call(GROUPS + "send_broadcast_msg", body))["MsgSeq"] == first["MsgSeq"]
+        await team.conversation.send("end")
+        await rest.call(GROUPS + "send_broadcast_msg", body | {"Random": 8, "From_Account": "alice"})
+        await heard.wait_for_messages(3)
+        for room in rooms:
+            shown = [(message.sender, message.text) async for message in room.conversation.history() if message.text]
+            assert sorted(shown) == [("administrator", "the show ends"), ("alice", "the show ends")]
+        assert [message.text async for message in team.conversation.history()] == ["end"]
+
+
+async def test_live_rooms_have_no_read_receipts() -> None:
+    async with running_server() as server, server.client("alice") as alice:
+        room = await alice.groups.create("AVChatRoom", name="show")
+        with pytest.raises(InvalidArgument, match="no read receipts"):
+            await room.conversation.send("read this", request_receipt=True)
