@@ -128,6 +128,7 @@ from .events import (
 from .friends import FollowCounts, FollowList, Follows, Friend, FriendApplication, FriendRelation, Friends
 from .groups.group import Group
 from .groups.groups import Groups
+from .groups.live_room import LiveMember, LiveRoom
 from .groups.state import GroupCounters, GroupPins, PinnedMessage
 from .groups.topics import GroupTopics, Topic
 from .groups.types import GroupInfo, GroupMember, GroupType, JoinApplication, JoinOption, MemberList, MemberRole
@@ -258,6 +259,8 @@ __all__ = [
     "LabelsChanged",
     "Language",
     "LimitReached",
+    "LiveMember",
+    "LiveRoom",
     "LocationElem",
     "MediaError",
     "MediaGone",

@@ -126,7 +126,7 @@ class Client(ClientHandlers):
         self.dead_letters: DeadLetters = DeadLetters(engine)
         self._registry = ConversationRegistry(self._engine)
         self.conversations: ConversationList = ConversationList(engine, self._registry)
-        self.groups: Groups = Groups(connection, self._registry)
+        self.groups: Groups = Groups(connection, self._registry, engine.conversations.live_rooms)
         self.friends: Friends = Friends(connection)
         self.follows: Follows = Follows(connection)
         self.cloud_search: CloudSearch = CloudSearch(connection)

@@ -325,6 +325,7 @@ class GroupNoticeType(enum.IntEnum):
     INVITE_ACCEPTED = 13
     INVITE_REFUSED = 14
     READ_SYNC = 15
+    BANNED = 21
     CUSTOM = 255
 
 

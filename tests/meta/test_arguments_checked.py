@@ -63,6 +63,7 @@ def instances() -> dict[str, object]:
         "GroupCounters": ann.groups.of("team").counters,
         "GroupPins": ann.groups.of("team").pins,
         "GroupTopics": ann.groups.of("team").topics,
+        "LiveRoom": ann.groups.of("team").live,
         "MessageExtensions": timim.MessageExtensions(
             ExtensionRequests(ann.engine.connection, ConversationKey(ConversationType.C2C, "bob"), 1)
         ),

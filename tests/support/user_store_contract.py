@@ -14,6 +14,7 @@ from tests.support.store_contract import LINE, Open, entry
 from timim import DoNotDisturb, InvalidArgument, LimitReached, TextElem, UnknownMessage
 from timim.protocol.elems import encode_body
 from timim.protocol.entries import EntryPayload, encode_payload
+from timim.server.store.base import Member, StoredGroup
 from timim.server.store.labels import LabelChange, Labelled, LabelLimits
 from timim.server.store.message_extensions import ANY, StoredExtension
 from timim.server.store.mutations import DeleteAccount, SetAccount
@@ -144,3 +145,14 @@ class UserStoreContract:
         assert await extensions.of(LINE, 2) == ([], 0, 0)
         with pytest.raises(UnknownMessage):
             await extensions.change("c2c nobody", 1, [new], limit=2)
+
+    async def test_members_of_live_rooms_are_found_without_the_owners(self, opens: Open) -> None:
+        store = await opens()
+        for name, type, others in (("l1", "AVChatRoom", "bc"), ("l2", "AVChatRoom", "c"), ("g", "Public", "bc")):
+            members = {"a": Member("Owner")} | {user: Member("Member") for user in others}
+            await store.groups.create(StoredGroup(name, type, "name", "a", 100, members))
+        assert await store.groups.in_live_rooms(None) == [("l1", "b"), ("l1", "c"), ("l2", "c")]
+        assert await store.groups.in_live_rooms(["a", "c", "nobody"]) == [("l1", "c"), ("l2", "c")]
+        assert await store.groups.in_live_rooms([]) == []
+        assert await store.groups.ids_of("c") == ["g", "l1", "l2"]
+        assert await store.groups.ids_of("c", live=False) == ["g"]

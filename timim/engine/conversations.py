@@ -89,6 +89,7 @@ class ConversationIndex:
     def __init__(self, user_id: str, live: LiveMessages) -> None:
         self._user_id = user_id
         self.live: LiveMessages = live
+        self.live_rooms: set[str] = set()  # which this device joins again after a lost connection
         self._states: dict[ConversationKey, ConversationState] = {}
         self._listed: list[ConversationState] = []  # by ascending `rank`
         self._listed_keys: set[ConversationKey] = set()

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from ..errors import AuthError, ConnectionFailed, StorageError, StoreCorrupted, TimimError
+from ..errors import AuthError, ConnectionFailed, ServerRefused, StorageError, StoreCorrupted, TimimError
 from ..events import ConnectionLost, ConnectionRestored, KickedOut, RateLimitReached, SignatureExpiring
 from ..ids import ConversationKey
 from ..protocol import session
+from ..protocol.group_members import JOIN_GROUP, JoinGroupRequest
 from ..storage import LocalStore
 from ..transport.connection import Connection
 from ..transport.signature import UserSig
@@ -78,6 +79,7 @@ class ClientSession:
             WrongStore: The local store belongs to another account.
         """
         await self.cancel_tasks()  # tasks of an earlier login that the server ended
+        self._conversations.live_rooms.clear()
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.claim(self._account, self._instance)
@@ -161,6 +163,8 @@ class ClientSession:
 
     async def _sync(self) -> None:
         await self._dispatcher.redeliver()
+        if self._restored:
+            await self._join_live_rooms_again()
         if not await self._sync_once():
             return
         if self._recent_contacts and not self._restored:
@@ -169,6 +173,17 @@ class ClientSession:
         if self._restored:
             self._dispatcher.deliver_event(ConnectionRestored())
         self._restored = True
+
+    async def _join_live_rooms_again(self) -> None:
+        """Join the live rooms of this login again, because the server removes members without a connection."""
+        for room in sorted(self._conversations.live_rooms):
+            try:
+                await self._connection.call(JOIN_GROUP, JoinGroupRequest(group_id=room, back=1))
+            except ServerRefused as exc:
+                self._conversations.live_rooms.discard(room)
+                log.warning("%s is in the live room %s no more: %s", self._user_id, room, exc)
+            except TimimError as exc:
+                log.debug("joining the live room %s again was interrupted; the next connection repeats it: %s", room, exc)
 
     def _set_ready(self) -> None:
         """Let the login return, and new messages be delivered."""

@@ -20,6 +20,7 @@ from ..transport.connection import Connection
 from ..util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
 from ..util.displayed import Displayed
 from ..util.read_only import assigned_once
+from .live_room import LiveRoom
 from .state import GroupCounters, GroupPins
 from .topics import GroupTopics
 from .types import (
@@ -55,14 +56,18 @@ class Group(Displayed):
     type: GroupType
     """Type of the group; UNKNOWN before `info()` for a group from `client.groups.of()`."""
 
-    def __init__(self, id: str, type: GroupType, conversations: ConversationRegistry, connection: Connection) -> None:
+    def __init__(
+        self, id: str, type: GroupType, conversations: ConversationRegistry, connection: Connection, live_rooms: set[str]
+    ) -> None:
         self.id: str = id
         self.type = type
         self.conversation: Conversation = conversations.get(ConversationType.GROUP, id)
         self.counters: GroupCounters = GroupCounters(id, connection)
         self.pins: GroupPins = GroupPins(id, connection)
         self.topics: GroupTopics = GroupTopics(id, conversations, connection)
+        self.live: LiveRoom = LiveRoom(id, connection)
         self._connection = connection
+        self._live_rooms = live_rooms
 
     async def info(self) -> GroupInfo:
         """Fetch the group's properties.
@@ -226,6 +231,7 @@ class Group(Displayed):
             OwnerCannotQuit: This account owns a group of another type (10009); transfer it, or dissolve it.
         """
         await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
+        self._live_rooms.discard(self.id)
 
     async def dissolve(self) -> None:
         """Dissolve the group for all members. After that, only locally stored history can be read.

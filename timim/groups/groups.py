@@ -30,8 +30,9 @@ class Groups(Displayed):
         ServerRefused: The server refused the request for another reason.
     """
 
-    def __init__(self, connection: Connection, conversations: ConversationRegistry) -> None:
+    def __init__(self, connection: Connection, conversations: ConversationRegistry, live_rooms: set[str]) -> None:
         self._connection = connection
+        self._live_rooms = live_rooms
         self._conversations = conversations
 
     def of(self, id: GroupId) -> Group:
@@ -86,6 +87,9 @@ class Groups(Displayed):
     async def join(self, id: GroupId, *, wording: Text = "") -> bool:
         """Join a group, or apply to join.
 
+        A live room (AV_CHAT_ROOM) can be joined again by its members. A logout leaves it, and so does a connection that is
+        lost for longer than the server's `live_room_grace_s`; the client joins it again when it reconnects.
+
         Returns:
             True if this account is in the group now; False if an admin has to approve first. A GroupNoticeReceived event
             reports the answer.
@@ -98,7 +102,10 @@ class Groups(Displayed):
             InvalidArgument: The id or the text is wrong.
         """
         body = member_wire.JoinGroupRequest(group_id=id, wording=wording)
-        return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
+        reply = await self._connection.call(member_wire.JOIN_GROUP, body)
+        if reply.live == 1:
+            self._live_rooms.add(id)
+        return reply.joined == member_wire.JOINED
 
     async def joined(self) -> list[Group]:
         """Fetch the groups that this account is in.
@@ -110,7 +117,8 @@ class Groups(Displayed):
         found: list[Group] = []
         offset = 0
         while True:
-            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset))
+            page = wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset, with_live=1)
+            reply = await self._connection.call(wire.LIST_JOINED, page)
             found += [self._group(info.group_id, GroupType(info.type)) for info in reply.groups]
             offset += PAGE
             if offset >= reply.total:
@@ -145,4 +153,4 @@ class Groups(Displayed):
         )
 
     def _group(self, id: str, type: GroupType = GroupType.UNKNOWN) -> Group:
-        return Group(id, type, self._conversations, self._connection)
+        return Group(id, type, self._conversations, self._connection, self._live_rooms)

@@ -39,6 +39,7 @@ MEMBER_CHANGED = "Group.CallbackAfterMemberFieldChanged"
 ATTRIBUTES_CHANGED = "Group.CallbackAfterGroupAttrChanged"
 GROUP_READ = "Group.CallbackAfterReadReceipt"
 OWNER_CHANGED = "Group.CallbackAfterChangeGroupOwner"
+MEMBER_STATE = "Group.CallbackOnMemberStateChange"
 
 BEFORE_CREATE_TOPIC = "Group.CallbackBeforeCreateTopic"
 TOPIC_CREATED = "Group.CallbackAfterCreateTopic"
@@ -52,12 +53,11 @@ BEFORE = frozenset(
 AFTER = frozenset(
     {STATE, PROFILE, FRIEND_ADDED, FRIEND_DELETED, BLOCKED, UNBLOCKED, AFTER_C2C, C2C_READ, C2C_RECALLED, CREATED, JOINED}
     | {EXITED, AFTER_GROUP, GROUP_REFUSED, GROUP_FULL, DESTROYED, INFO_CHANGED, GROUP_RECALLED, MEMBER_CHANGED}
-    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, FOLLOWED, UNFOLLOWED}
+    | {ATTRIBUTES_CHANGED, GROUP_READ, OWNER_CHANGED, MEMBER_STATE, FOLLOWED, UNFOLLOWED}
     | {TOPIC_CREATED, TOPIC_DESTROYED, TOPIC_CHANGED}
 )
 CALLBACKS = BEFORE | AFTER
 
 NOT_SERVED = {
-    "Group.CallbackOnMemberStateChange": "members of an AVChatRoom do not come and go by their connections",
     "Group.CallbackOnDailyGroupQuotaAlarm": "new groups of a day have no quota",
 }

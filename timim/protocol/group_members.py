@@ -8,7 +8,7 @@ import msgspec
 
 from .codec import Body, Command, Door, Reply
 from .groups import MEMBERS_AT_ONCE, MUTES, CustomField, GroupIdRequest, NewMember
-from .numbers import Int, at_most
+from .numbers import Flag, Int, at_most
 from .topics import TopicBody
 
 REMOVED_AT_ONCE = 500  # limit of lists in requests
@@ -106,17 +106,26 @@ class ModifyMemberRequest(TopicBody, kw_only=True):
 
 
 class JoinGroupRequest(Body):
-    """Join a group, or apply for it."""
+    """Join a group, or apply for it. HugeGroupHistoryMsgFlag 1 asks for the recent messages of an AVChatRoom."""
 
     group_id: str = msgspec.field(name="GroupId")
     wording: str = msgspec.field(name="ApplyMsg", default="")
     user_field: str = msgspec.field(name="UserDefinedField", default="")
+    recent: Flag = msgspec.field(name="HugeGroupHistoryMsgFlag", default=0)
+    back: Flag = msgspec.field(name="TimelineBack", default=0)  # 1: a device is in a live room again after a lost connection
 
 
 class JoinGroupReply(Reply):
-    """The result of joining. JoinedStatus is "JoinedSuccess" or "WaitAdminApproval"."""
+    """The result of joining. JoinedStatus is "JoinedSuccess" or "WaitAdminApproval".
+
+    HugeGroupFlag 1 and AVChatRoomKey, a text without a meaning for the server, tell Tencent's client that the group is an
+    AVChatRoom. RspMsgList has its recent messages, the newest first.
+    """
 
     joined: str = msgspec.field(name="JoinedStatus", default=JOINED)
+    live: Int | msgspec.UnsetType = msgspec.field(name="HugeGroupFlag", default=msgspec.UNSET)
+    live_key: str | msgspec.UnsetType = msgspec.field(name="AVChatRoomKey", default=msgspec.UNSET)
+    messages: list[msgspec.Raw] | msgspec.UnsetType = msgspec.field(name="RspMsgList", default=msgspec.UNSET)
 
 
 class HandleApplicationRequest(Body):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from .codec import Body, Command, Door, Reply
-from .numbers import Int, at_most
+from .numbers import Flag, Int, at_most
 
 MEMBERS_AT_ONCE, INFOS_AT_ONCE = 100, 50  # limits of lists in requests
 
@@ -88,7 +88,7 @@ class GetGroupInfoReply(Reply):
 
 
 class ListJoinedGroupsRequest(Body):
-    """A query for a page of at most `Limit` groups that an account is in.
+    """A query for a page of at most `Limit` groups that an account is in. WithHugeGroups 1 includes AVChatRooms.
 
     SupportTopic 1 asks for the Communities that have topics, 0 for the other groups; without it, all groups are listed.
     """
@@ -97,6 +97,7 @@ class ListJoinedGroupsRequest(Body):
     limit: Int = msgspec.field(name="Limit", default=100)
     offset: Int = msgspec.field(name="Offset", default=0)
     has_topics: Int | msgspec.UnsetType = msgspec.field(name="SupportTopic", default=msgspec.UNSET)
+    with_live: Flag = msgspec.field(name="WithHugeGroups", default=0)
 
 
 class ListJoinedGroupsReply(Reply):

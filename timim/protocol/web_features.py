@@ -12,6 +12,9 @@ from collections.abc import Collection
 class WebFeature(enum.IntEnum):
     """Features by the place of their bit in `PurchaseBits`; the last character of this text is bit 0."""
 
+    LIVE_HISTORY = 2
+    LIVE_MEMBERS = 6
+    LIVE_BANS = 11
     CONVERSATION_MARKS = 9
     CONVERSATION_GROUPS = 10
     USER_STATUS = 7

@@ -58,6 +58,7 @@ from .sessions.auth import Auth
 from .sessions.bus_listener import BusListener
 from .sessions.device_slots import DeviceSlots
 from .sessions.fanout import Fanout
+from .sessions.live_rooms import LiveRooms
 from .sessions.revocations import Revocations
 from .sessions.status_watch import StatusWatch
 from .settings import Settings
@@ -172,7 +173,6 @@ class Server:
     async def _start(self, parts: AsyncExitStack) -> None:
         settings = self.settings
         metrics = Metrics(bus=bool(settings.bus), database=bool(settings.database))
-        metrics.sessions.set_function(self._fanout.__len__)
         if settings.tls_cert is not None:
             self._tls = await asyncio.to_thread(ServerTls, settings.tls_cert, settings.tls_key)
         store = await self._open_store(parts, metrics)
@@ -187,22 +187,23 @@ class Server:
         device_slots = DeviceSlots(settings.devices, store.device_slots, self._fanout)
         revocations = Revocations(store.revocations, self._fanout, bus, now=self._now)
         statuses = StatusWatch(self._fanout, entities, bus)
-        bus.join(BusListener(self._fanout, entities, device_slots, revocations, integrations, statuses, random.Random()))
+        live_rooms = self._live_rooms(store, bus, entities, integrations)
+        backlogs = (integrations, live_rooms)
+        bus.join(BusListener(self._fanout, entities, device_slots, revocations, backlogs, statuses, random.Random()))
         parts.push_async_callback(bus.stop)
         await bus.start()
-        for admin in settings.administrators:
-            await entities.ensure_account(admin)
-        if settings.new_epoch:
-            await store.set_meta("epoch", secrets.token_hex(8))
+        await self._prepare(store, entities)
         parts.push_async_callback(integrations.close)
         await integrations.open()
         blobs = await asyncio.to_thread(BlobStore.from_settings, settings)
         uploads = Uploads(store.media, blobs, settings, now=self._now)
-        services = await self._services(store, bus, entities, integrations, blobs, uploads, metrics, revocations, statuses)
+        watches = (revocations, statuses, live_rooms)
+        services = await self._services(store, bus, entities, integrations, metrics, blobs, uploads, *watches)
         parts.push_async_callback(lambda: services.changesets.drain(self._drain_left_s()))
-        sweep = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
-        parts.push_async_callback(_cancel, sweep)
-        for close in (device_slots.close, revocations.close, statuses.close):
+        parts.push_async_callback(
+            _cancel, asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
+        )
+        for close in (device_slots.close, revocations.close, statuses.close, live_rooms.close):
             parts.push_async_callback(close)
         auth = Auth(self.app_id, self._secret_keys, store.revocations, now=self._now)
         limits = RequestLimits(settings, metrics, now=time.monotonic)
@@ -255,19 +256,33 @@ class Server:
         await store.open()
         return store
 
+    async def _prepare(self, store: Store, entities: EntityCache) -> None:
+        """Create the accounts of the administrators, and begin another history if the settings ask for it."""
+        for admin in self.settings.administrators:
+            await entities.ensure_account(admin)
+        if self.settings.new_epoch:
+            await store.set_meta("epoch", secrets.token_hex(8))
+
+    def _live_rooms(self, store: Store, bus: Bus, entities: EntityCache, integrations: Integrations) -> LiveRooms:
+        """Create the watch over the members of live rooms."""
+        grace_s, outbox = self.settings.live_room_grace_s, integrations.outbox
+        return LiveRooms(self._fanout, store, entities, bus, outbox, grace_s=grace_s, now=self._now)
+
     async def _services(
         self,
         store: Store,
         bus: Bus,
         entities: EntityCache,
         integrations: Integrations,
+        metrics: Metrics,
         blobs: BlobStore,
         uploads: Uploads,
-        metrics: Metrics,
         revocations: Revocations,
         statuses: StatusWatch,
+        live_rooms: LiveRooms,
     ) -> Services:
         settings, now = self.settings, self._now
+        metrics.sessions.set_function(self._fanout.__len__)
         media_url = f"{settings.public_url.rstrip('/') or self.url.replace('ws', 'http', 1)}/media"
         admission = Admission(
             metrics,
@@ -297,6 +312,7 @@ class Server:
             fanout=self._fanout,
             revocations=revocations,
             statuses=statuses,
+            live_rooms=live_rooms,
             uploads=uploads,
             downloads=Downloads(
                 store.media,

@@ -179,6 +179,8 @@ class Settings(BaseSettings):
     """Length of the burst that a group may send after a quiet time, in seconds of the average rate."""
     group_members: int = 100_000
     """Maximum number of members of a group; a group can have a lower limit."""
+    live_room_grace_s: float = Field(default=30.0, ge=0)
+    """Time from the end of a user's last connection until the user has left the live rooms (AVChatRooms)."""
     friends: int = 1000
     """Maximum number of friends of a user."""
     max_image_bytes: int = 28 * 1024 * 1024

@@ -27,7 +27,7 @@ async def test_joining_is_free_or_by_application_or_forbidden(users: Users) -> N
             outcomes[type] = await bob.groups.join(group.id)
         except timim.NoPermission:
             outcomes[type] = None
-        if outcomes[type]:
+        if outcomes[type] and type != "AVChatRoom":
             with pytest.raises(timim.AlreadyMember):
                 await bob.groups.join(group.id)
     assert outcomes == {"Work": None, "Public": False, "Meeting": True, "AVChatRoom": True, "Community": True}

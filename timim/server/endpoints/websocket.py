@@ -123,6 +123,7 @@ class WebSocketEndpoint:
             self._services.fanout.remove(session)
             self._services.bus.unlisten(session.user)
             self._services.statuses.end(session.user)
+            self._services.live_rooms.end(session.user, at_once=session.closed_because == LOGGED_OUT)
             if session.closed_because == LOGGED_OUT:
                 self._integrations.on_presence(caller, "Logout", "Unregister")
                 await self._device_slots.release(session)

@@ -13,13 +13,14 @@ from ...protocol.codec import Reply
 from ...protocol.conversation_settings import MSG_FLAGS, NOTIFYING
 from ...protocol.groups import MEMBERS_AT_ONCE, CustomField, GroupIdRequest
 from ..social import group_rules, topic_rules
-from ..social.group_permissions import Permission, require
+from ..social.group_permissions import Permission, is_live, require
 from ..social.group_rules import MemberChange, merged
 from ..store.base import ConversationChange, StoredAccount, StoredGroup
 from .before import before_inviting, before_joining
 from .conversation_settings import change as change_settings
 from .group_fields import CUSTOM_LIMIT, bad, fields_of
 from .groups import actor_of, require_unblocked
+from .live_rooms import live_reply
 from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
@@ -153,16 +154,22 @@ async def _set_msg_flag(context: RequestContext, group_id: str, user: str, flag:
     await change_settings(replace(context, user=user), wanted, group_id=group_id)
 
 
-@HANDLERS.serve(wire.JOIN_GROUP)
+@HANDLERS.serve(wire.JOIN_GROUP, paged=True)
 async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
     """Join a group, or apply to join."""
     wording = _wording(body.wording)
+    group = await context.services.entities.group(body.group_id)
+    if is_live(group) and context.user in group.members:  # Tencent's client joins at each login
+        return await live_reply(context, group, recent=bool(body.recent))
     await before_joining(context, body.group_id)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     limit = context.services.settings.group_members
     changeset, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
+    changeset.by_connection = bool(body.back) and is_live(group)
     await context.services.changesets.apply(changeset)
+    if is_live(group):
+        return await live_reply(context, group, recent=bool(body.recent))
     return wire.JoinGroupReply(joined=wire.JOINED if inside else wire.ASKED)
 
 

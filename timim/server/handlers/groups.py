@@ -174,7 +174,7 @@ async def _infos(
 @HANDLERS.serve(wire.LIST_JOINED, paged=True)
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
     """Return a page of the groups that an account is in."""
-    ids = await context.services.store.groups.ids_of(acting(context, body.account))
+    ids = await context.services.store.groups.ids_of(acting(context, body.account), live=bool(body.with_live))
     if not isinstance(body.has_topics, msgspec.UnsetType):
         groups_ = [(group_id, await context.services.entities.group(group_id)) for group_id in ids]
         ids = [group_id for group_id, group in groups_ if group.has_topics == bool(body.has_topics)]

@@ -33,6 +33,7 @@ from ..messaging.importer import MessageImporter
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
+from ..sessions.live_rooms import LiveRooms
 from ..sessions.revocations import Revocations
 from ..sessions.session import Session
 from ..sessions.status_watch import StatusWatch
@@ -74,6 +75,7 @@ class Services:
     fanout: Fanout
     revocations: Revocations
     statuses: StatusWatch
+    live_rooms: LiveRooms
     uploads: Uploads
     downloads: Downloads
     now: Callable[[], float]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ...errors import Blacklisted, InvalidArgument, Muted, NotFriends, RateLimited
 from ..metrics import Metrics
-from ..social.group_permissions import KINDS, MEMBER, Permission, require
+from ..social.group_permissions import KINDS, MEMBER, Permission, is_live, require
 from ..store.base import MUTED_FOR_EVER, Relationships, StoredAccount, StoredGroup
 from .rate_limiter import GroupRateLimiter
 from .request_limits import rate_refusal
@@ -132,10 +132,12 @@ class Admission:
 
         Raises:
             NoPermission: The sender's role may not mention all members.
-            InvalidArgument: The group has too many members for receipts (10004).
+            InvalidArgument: The group is a live room, or has too many members for receipts (10004).
         """
         if "" in outgoing.mentions and not outgoing.admin:
             require(group, outgoing.sender, Permission.MENTION_ALL)
+        if outgoing.receipt and is_live(group):
+            raise InvalidArgument(f"group {group.group_id!r} is a live room, and has no read receipts", code=10004)
         if outgoing.receipt and len(group.members) > self._receipt_members:
             info = (
                 f"group {group.group_id!r} has {len(group.members)} members; "

@@ -7,7 +7,7 @@ use.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ..bus.base import Event, Invalidation, LoginAnnouncement
@@ -36,7 +36,7 @@ class BusListener:
         entities: EntityCache,
         device_slots: DeviceSlots,
         revocations: Revocations,
-        backlog: Backlog,
+        backlogs: Sequence[Backlog],
         statuses: StatusWatch,
         rng: random.Random,
     ) -> None:
@@ -44,7 +44,7 @@ class BusListener:
         self._entities = entities
         self._device_slots = device_slots
         self._revocations = revocations
-        self._backlog = backlog
+        self._backlogs = backlogs
         self._statuses = statuses
         self._rng = rng
 
@@ -68,8 +68,9 @@ class BusListener:
         self._device_slots.on_remote_login(login)
 
     def on_node_lost(self) -> None:
-        """Take over the deliveries of a lost node, and read the status of watched users, who may be offline now."""
-        self._backlog.scan_backlog()
+        """Take over the work of a lost node, and read the status of watched users, who may be offline now."""
+        for backlog in self._backlogs:
+            backlog.scan_backlog()
         self._statuses.compare_all()
 
     def on_presence(self, user: str) -> None:

@@ -64,12 +64,14 @@ class Changeset:
         notices: The notices.
         unreported: The changes cause no callbacks, as those of an import.
         forced: A friendship was made without asking the other user.
+        by_connection: Members of a live room come and go because their connections begin and end.
     """
 
     changes: list[Change] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     unreported: bool = False
     forced: bool = False
+    by_connection: bool = False
 
     def change(self, *changes: Change) -> None:
         self.changes.extend(changes)

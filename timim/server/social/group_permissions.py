@@ -124,6 +124,17 @@ def require_over(group: StoredGroup, user: str, act: Permission, target: str) ->
         raise NoPermission(f"{user!r} may not {act.value} as {mine}: {target!r} is {theirs}")
 
 
+def is_live(group: StoredGroup) -> bool:
+    """Return True for a live room: an AVChatRoom, whose members go when their connections end."""
+    return group.type == "AVChatRoom"
+
+
+def require_not_banned(group: StoredGroup, user: str, now: int) -> None:
+    """Check that a user is not banned from a live room. Raises NoPermission (10007)."""
+    if (until := group.bans.get(user, 0)) > now:
+        raise NoPermission(f"{user!r} is banned from group {group.group_id!r} for {until - now} more seconds")
+
+
 def join_option(group: StoredGroup) -> str:
     """Return the group's option for users who want to join: FreeAccess, NeedPermission or DisableApply."""
     kind = KINDS[group.type]

@@ -27,6 +27,7 @@ from .group_permissions import (
     is_allowed,
     require,
     require_joinable,
+    require_not_banned,
     require_over,
     role_of,
 )
@@ -75,6 +76,7 @@ def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_fiel
         LimitReached: The group is full, or has too many applications.
     """
     changeset = Changeset()
+    require_not_banned(group, actor.user, actor.now)
     if require_joinable(group, actor.user) == FREE:
         _enter(changeset, actor, group, [actor.account], limit)
         return changeset, True
@@ -185,7 +187,7 @@ def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, 
             raise NoPermission(f"{user!r} owns the group; transfer the ownership first")
     changeset = Changeset()
     if gone:
-        changeset.change(ch.RemoveMembers(group.group_id, tuple(gone)))
+        changeset.change(*removal(group, gone))
         left_over = len(group.members) - len(gone)
         changeset.notify(
             tip(group, actor.account, wire.GroupTipContent(op_type=GroupTipType.KICK, users=gone, reason=reason), left_over)
@@ -207,7 +209,7 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
             [ch.DissolveGroup(group.group_id, (actor.user,))],
             [group_notice(actor.user, group, actor.user, GroupNoticeType.DISSOLVED)],
         )
-    changeset = Changeset([ch.RemoveMembers(group.group_id, (actor.user,))])
+    changeset = Changeset(removal(group, [actor.user]))
     changeset.notify(tip(group, actor.account, wire.GroupTipContent(op_type=GroupTipType.QUIT, users=[actor.user]), left_over))
     changeset.notify(group_notice(actor.user, group, actor.user, GroupNoticeType.QUIT))
     if group.owner == actor.user:
@@ -225,6 +227,15 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
             )
         )
     return changeset
+
+
+def removal(group: StoredGroup, users: Sequence[str]) -> list[ch.Change]:
+    """Return the changes that remove members with their marks."""
+    changes: list[ch.Change] = [ch.RemoveMembers(group.group_id, tuple(users))]
+    if not group.marks.keys().isdisjoint(users):
+        kept = {user: marks for user, marks in group.marks.items() if user not in users}
+        changes.insert(0, ch.SetGroup(replace(group, marks=kept)))
+    return changes
 
 
 def dissolved(actor: Actor, group: StoredGroup) -> Changeset:

@@ -40,16 +40,21 @@ def reports_of(
         match change:
             case ch.SetAccount(account):
                 reports += _profile(cached.accounts.get(account.user_id), account, caller)
-            case ch.InsertGroup(group):
-                reports.append(_created(group, caller))
+            case ch.InsertGroup(new):
+                reports.append(_created(new, caller))
             case ch.SetGroup(after):
                 reports += _group_changed(cached.groups.get(after.group_id), after, caller)
             case ch.DissolveGroup(group_id, users):
                 reports += _destroyed(cached.groups.get(group_id), users)
             case ch.InsertMembers(group_id, members):
-                reports += _entered(cached.groups.get(group_id), members, answered, caller, members_limit)
+                group = cached.groups.get(group_id)
+                if changeset.by_connection:
+                    reports += _connected(group, "Online", members)
+                else:
+                    reports += _entered(group, members, answered, caller, members_limit)
             case ch.RemoveMembers(group_id, users):
-                reports += _left(cached.groups.get(group_id), users, caller)
+                group = cached.groups.get(group_id)
+                reports += _connected(group, "Offline", users) if changeset.by_connection else _left(group, users, caller)
             case ch.SetMember(group_id, user, member):
                 reports += _member_changed(cached.groups.get(group_id), user, member, caller)
             case ch.InsertTopic(group_id, topic):
@@ -222,6 +227,11 @@ def _left(group: StoredGroup | None, users: Sequence[str], caller: Caller) -> It
         kind = "Quit" if tuple(users) == (caller.user,) and not caller.admin else "Kicked"
         body: Fields = {"ExitType": kind, "Operator_Account": caller.user, "ExitMemberList": member_list(users)}
         yield _of(group, names.EXITED, body)
+
+
+def _connected(group: StoredGroup | None, event: str, users: Iterable[str]) -> Iterator[CallbackReport]:
+    if group is not None:
+        yield _of(group, names.MEMBER_STATE, {"EventType": event, "MemberList": member_list(users)})
 
 
 def _member_changed(group: StoredGroup | None, user: str, after: Member, caller: Caller) -> Iterator[CallbackReport]:

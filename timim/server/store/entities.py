@@ -115,6 +115,8 @@ class StoredGroup:
     counters: dict[str, int] = field(default_factory=dict)
     counters_seq: int = 0  # increases with each change of `counters`
     pins: dict[str, str] = field(default_factory=dict)  # the seq of each pinned message, as text, and the user who pinned it
+    bans: dict[str, int] = field(default_factory=dict)  # users who may not join a live room, until a server second
+    marks: dict[str, list[int]] = field(default_factory=dict)  # of members of a live room
     applications: dict[str, GroupApplication] = field(default_factory=dict)
     has_topics: bool = False  # of a Community, for ever: its messages are in topics
     topics: dict[str, StoredTopic] = field(default_factory=dict)
@@ -169,6 +171,8 @@ GROUP_JSON_FIELDS = (
     "counters_seq",
     "pins",
     "has_topics",
+    "bans",
+    "marks",
 )  # stored in one JSON column, because these values are read and written together
 
 

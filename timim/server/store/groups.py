@@ -37,9 +37,13 @@ class GroupStore:
         """Return the groups that a user is in."""
         return await self._engine.read(partial(groups_of, user))
 
-    async def ids_of(self, user: str) -> list[str]:
-        """Return the ids of the groups that a user is in, sorted."""
-        return await self._engine.read(partial(group_ids_of, user))
+    async def ids_of(self, user: str, *, live: bool = True) -> list[str]:
+        """Return the ids of the groups that a user is in, sorted, with or without AVChatRooms."""
+        return await self._engine.read(partial(group_ids_of, user, live=live))
+
+    async def in_live_rooms(self, users: Sequence[str] | None) -> list[tuple[str, str]]:
+        """Return the live rooms (AVChatRooms) with those of `users`, or all users, who are in them and own them not."""
+        return await self._engine.read(partial(in_live_rooms, users))
 
     async def page(self, types: Sequence[str], begin: int, limit: int) -> tuple[int, list[str]]:
         """Return the number of groups of these types (all types if there are none), and a page of their ids, sorted."""
@@ -140,9 +144,28 @@ def owned(user: str) -> Operation[int]:
     return int(row[0]) if row is not None else 0
 
 
-def group_ids_of(user: str) -> Operation[list[str]]:
-    rows = yield Execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,))
+def group_ids_of(user: str, *, live: bool = True) -> Operation[list[str]]:
+    if live:
+        rows = yield Execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,))
+    else:
+        rows = yield Execute(
+            "SELECT m.group_id FROM members m JOIN groups g ON g.group_id=m.group_id"
+            " WHERE m.user_id=? AND g.type<>'AVChatRoom' ORDER BY m.group_id",
+            (user,),
+        )
     return [group_id for (group_id,) in rows]
+
+
+def in_live_rooms(users: Sequence[str] | None) -> Operation[list[tuple[str, str]]]:
+    if users is not None and not users:
+        return []
+    named = f" AND m.user_id IN ({','.join('?' * len(users))})" if users is not None else ""
+    rows = yield Execute(
+        "SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.group_id=m.group_id"
+        f" WHERE g.type='AVChatRoom' AND m.role<>'Owner'{named} ORDER BY m.group_id, m.position",
+        tuple(users or ()),
+    )
+    return [(group_id, user) for group_id, user in rows]
 
 
 def group_page(types: Sequence[str], begin: int, limit: int) -> Operation[tuple[int, list[str]]]:
