@@ -15,7 +15,7 @@ import pytest_asyncio
 from tencentcloud_im import tcim_client as tencent
 
 from tests.support.users import Users
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 from timim import FileElem, GroupNoticeReceived, MessageRecalled
 from timim.testing import EventRecorder, RunningServer
 
@@ -194,8 +194,10 @@ async def test_imports_deletions_and_unread_numbers(judge: Judge, users: Users) 
     await judge.done("add_single_user", users.id("gone"), "", "")
     message = tencent.MessageObj(users.id("gone"), users.id("member"), [said("old")])
     await judge.done("import_message_to_im", message, old, 2)
-    history = member.c2c(users.id("gone")).history()
-    assert [(m.text, int(m.timestamp)) async for m in history] == [("old", old)]
+    async with asyncio.timeout(LIMIT_S):  # the message reaches the device on its own way, beside the reply
+        while not (history := [(m.text, int(m.timestamp)) async for m in member.c2c(users.id("gone")).history()]):
+            await asyncio.sleep(0.01)
+    assert history == [("old", old)]
     of_group = tencent.GroupMessageObj(users.id("gone"), int(time.time()), [said("imported")])
     (result,) = (await judge.done("import_message_to_group", group.id, 1, [of_group]))["ImportMsgResult"]
     assert result["Result"] == 0
