@@ -195,7 +195,7 @@ async def test_imports_deletions_and_unread_numbers(judge: Judge, users: Users) 
     message = tencent.MessageObj(users.id("gone"), users.id("member"), [said("old")])
     await judge.done("import_message_to_im", message, old, 2)
     async with asyncio.timeout(LIMIT_S):  # the message reaches the device on its own way, beside the reply
-        while not (history := [(m.text, int(m.timestamp)) async for m in member.c2c(users.id("gone")).history()]):
+        while not (history := [(m.text, int(m.timestamp)) async for m in member.c2c(users.id("gone")).history()]):  # noqa: ASYNC110  no event reports it
             await asyncio.sleep(0.01)
     assert history == [("old", old)]
     of_group = tencent.GroupMessageObj(users.id("gone"), int(time.time()), [said("imported")])
