@@ -11,10 +11,16 @@ import pytest_asyncio
 from tests.support.rest import RestClient
 from tests.support.users import Users
 from timim import GroupChanged, GroupTipType, KickedOut, RelationChanged, RelationType, UnknownUser
+from timim.server.handlers import registry
+from timim.server.store.accounts import AccountStore
+from timim.server.store.entities import StoredAccount
+from timim.server.store.mutations import StaleRead
 from timim.testing import EventRecorder, RunningServer
+from timim.testing.in_process import local_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+IMPORT = "im_open_login_svc/multiaccount_import"
 DELETE, CHECK = "im_open_login_svc/account_delete", "im_open_login_svc/account_check"
 GROUPS = "group_open_http_svc/"
 
@@ -117,3 +123,35 @@ async def test_the_last_member_of_a_group_takes_it_along(rest: RestClient, users
 async def test_too_many_accounts_are_refused(rest: RestClient) -> None:
     for items, code in (([], 70402), ([{"UserID": f"u{n}"} for n in range(101)], 70398)):
         assert (await rest.call(DELETE, {"DeleteItem": items}))["ErrorCode"] == code
+
+
+async def give_up(*_: object) -> None:
+    raise StaleRead("decided once")
+
+
+@pytest.mark.parametrize("decides_again", [True, False])
+async def test_an_import_that_reads_an_account_before_its_deletion_decides_again(
+    monkeypatch: pytest.MonkeyPatch, *, decides_again: bool
+) -> None:
+    """A read that began before a deletion returns the account of then. Without a second decision, it is an internal error."""
+    ensure, found, old = AccountStore.ensure, list[StoredAccount](), list[StoredAccount]()
+
+    async def read_late(store: AccountStore, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
+        if old:
+            return old.pop()
+        found.append(await ensure(store, user, nickname=nickname, face_url=face_url))
+        return found[-1]
+
+    monkeypatch.setattr(AccountStore, "ensure", read_late)
+    if not decides_again:
+        monkeypatch.setattr(registry, "run_current", give_up)
+    async with local_server() as server, RestClient(server) as rest:
+        accounts = {"AccountList": [{"UserID": "bob", "Nick": "Bob"}]}
+        await rest.done(IMPORT, accounts)
+        assert await delete(rest, "bob") == [0]
+        old.append(next(account for account in found if account.user_id == "bob"))
+        imported = await rest.call(IMPORT, accounts)
+        assert (imported["ErrorCode"] == 0) is decides_again, imported
+        if decides_again:
+            portrait = await rest.done("profile/portrait_get", {"To_Account": ["bob"], "TagList": ["Tag_Profile_IM_Nick"]})
+            assert portrait["UserProfileItem"][0]["ProfileItem"] == [{"Tag": "Tag_Profile_IM_Nick", "Value": "Bob"}]

@@ -209,7 +209,10 @@ class HandlerRegistry:
             if context.services.entities.shared:
                 reply = await run_current(context, partial(handler, context, asked))
             else:
-                reply = await handler(context, asked)
+                try:
+                    reply = await handler(context, asked)
+                except StaleRead:
+                    reply = await run_current(context, partial(handler, context, asked))
         except TimimError as exc:
             return error_reply(exc)
         except Exception:
@@ -225,7 +228,12 @@ async def run_current(context: RequestContext, work: Callable[[], Awaitable[T]])
     checked in the transaction that stores it, which raises StaleRead; then nothing was stored.
     """
     entities = context.services.entities
-    if not entities.shared:  # no other node changes the store
+    if not entities.shared:  # no other node changes the store, but a read may have been older than a deletion on its way
+        for _ in range(ATTEMPTS_LIMIT - 1):
+            try:
+                return await work()
+            except StaleRead:  # the failed transaction has evicted what it was decided from
+                context.services.metrics.stale.inc()
         return await work()
     stale = StaleRead("other nodes keep changing the entities of this request")
     with CachedReads() as reads:
