@@ -103,3 +103,25 @@ class TopicStoreContract:
         assert (sport.last_seq, sport.last, sport.read_seq, list(sport.uncounted)) == (0, None, 0, [])
         nobody = (await store.topics.states("", [NEWS]))[NEWS]
         assert (nobody.last_seq, nobody.read_seq, list(nobody.uncounted)) == (4, 0, [])
+
+    async def test_messages_that_a_user_has_deleted_are_neither_the_last_nor_unread(self, opens: Open) -> None:
+        store = await opens()
+        await town(store, InsertTopic(TOWN, StoredTopic(NEWS, "news", 101)))
+        line = group_timeline(NEWS)
+        for number in range(3):
+            await store.timelines.append(replace(entry(number, line=line, sender="alice"), contacts=()))
+
+        async def state(user: str) -> tuple[int, int, list[int]]:
+            found = (await store.topics.states(user, [NEWS]))[NEWS]
+            return found.last.seq if found.last is not None else 0, found.read_seq, list(found.uncounted)
+
+        await store.deletions.delete_messages("bob", line, [3], time=200)
+        assert await state("bob") == (2, 0, [3])
+        await store.deletions.clear("bob", line, time=201)
+        assert await state("bob") == (0, 3, [])
+        assert await state("alice") == (3, 0, [1, 2, 3])
+        # the user leaves and joins again: what was cleared stays so
+        await store.apply([RemoveMembers(TOWN, ("bob",))], [])
+        await store.apply([InsertMembers(TOWN, {"bob": Member("Member")}, from_now=True)], [])
+        assert await state("bob") == (0, 3, [])
+        assert (await contacts(store, "bob"))[NEWS] == (3, 4, 0)

@@ -6,7 +6,7 @@ locked first, so the numbers are committed in their order. See docs/adr/0085-del
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,9 +14,16 @@ from .entries import ACTION
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
 DELETED, CLEARED, UNLISTED = 1, 2, 3  # of `kind`: one message; all up to a seq; out of the list until a later message
-NOT_DELETED = (  # condition on entries `e`, with the user as its parameter
-    f" AND NOT EXISTS(SELECT 1 FROM deletions d WHERE d.user_id=? AND d.timeline=e.timeline AND d.kind={DELETED}"
-    " AND d.seq=e.seq)"
+IS_DELETED = (  # condition on entries `e`, with the user as its parameter
+    f"EXISTS(SELECT 1 FROM deletions d WHERE d.user_id=? AND d.timeline=e.timeline AND d.kind={DELETED} AND d.seq=e.seq)"
+)
+NOT_DELETED = f" AND NOT {IS_DELETED}"
+_EXTENT = (  # the id, the last seq, and the first seq that the user may see
+    "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?"
+)
+_CLEARED_SEQ = (
+    "(SELECT max(d.seq) FROM deletions d WHERE d.user_id=contacts.user_id AND d.timeline=contacts.timeline"
+    f" AND d.kind={CLEARED})"
 )
 _INSERT = (
     "INSERT INTO deletions(user_id, timeline, kind, seq, number) VALUES(?,?,?,?,?)"
@@ -86,11 +93,7 @@ def after(user: str, number: int, limit: int) -> Operation[list[Deletion]]:
 def remove(user: str, name: str, time: int, *, clear: bool = False, unlist: bool = False) -> Operation[DeletionChange]:
     """Clear a timeline up to now, or take it out of the list, or both."""
     before = yield from _locked(user)
-    row = yield from first_row(
-        "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?",
-        name,
-        user,
-    )
+    row = yield from first_row(_EXTENT, name, user)
     if row is None:
         return DeletionChange(before)
     timeline, last_seq, floor = row
@@ -114,11 +117,7 @@ def remove(user: str, name: str, time: int, *, clear: bool = False, unlist: bool
 def delete_messages(user: str, name: str, seqs: Sequence[int], time: int) -> Operation[DeletionChange]:
     """Insert the rows of deleted messages."""
     before = yield from _locked(user)
-    row = yield from first_row(
-        "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?",
-        name,
-        user,
-    )
+    row = yield from first_row(_EXTENT, name, user)
     if row is None:
         return DeletionChange(before)
     timeline, last_seq, floor = row
@@ -142,13 +141,17 @@ def _insert(user: str, timeline: int, made: Sequence[Deletion]) -> Operation[Non
         yield Execute("UPDATE deletion_logs SET last=? WHERE user_id=?", (made[-1].number, user))
 
 
-def keep_cleared(timeline: int, users: Sequence[str]) -> Operation[None]:
-    """Raise the floors of users who join again above the messages that they have cleared."""
+def keep_cleared(users: Iterable[str], timelines: str, value: int | str) -> Operation[None]:
+    """Raise the floors of users who join again above the messages that they have cleared.
+
+    Args:
+        users: The users.
+        timelines: Condition of SQL on the column `timeline`, with one parameter.
+        value: Its value.
+    """
     yield ExecuteMany(
-        "UPDATE contacts SET floor=(SELECT max(d.seq)+1 FROM deletions d WHERE d.user_id=contacts.user_id"
-        " AND d.timeline=contacts.timeline AND d.kind=2) WHERE user_id=? AND timeline=? AND floor<=(SELECT max(d.seq)"
-        " FROM deletions d WHERE d.user_id=contacts.user_id AND d.timeline=contacts.timeline AND d.kind=2)",
-        [(user, timeline) for user in users],
+        f"UPDATE contacts SET floor={_CLEARED_SEQ}+1 WHERE user_id=? AND timeline {timelines} AND floor<={_CLEARED_SEQ}",
+        [(user, value) for user in users],
     )
 
 

@@ -229,7 +229,7 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
         [(user, timeline, last_seq, floor, version + 1) for user, _, floor in rows],
     )
     if last_seq:
-        yield from deletions.keep_cleared(timeline, [user for user, _, _ in rows])
+        yield from deletions.keep_cleared([user for user, _, _ in rows], "=?", timeline)
     yield from topics.add_members(group_id, members)
 
 

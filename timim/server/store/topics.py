@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ...errors import GroupExists
+from . import deletions
 from . import mutations as ch
+from .deletions import IS_DELETED, NOT_DELETED
 from .entities import StoredTopic
 from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry, stored_entry
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
@@ -18,12 +20,12 @@ _JSON_FIELDS = ("name", "introduction", "notification", "face_url", "custom", "m
 _VERSION = "CASE WHEN t.settings_version>0 THEN t.settings_version+1 ELSE 0 END"
 
 _LAST = (
-    f"SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND kind NOT IN ({ACTION},{UNLISTED},{HIDDEN},{TARGETED})"
-    " ORDER BY seq DESC LIMIT 1"
+    "SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE e.timeline=? AND e.seq>=?"
+    f" AND e.kind NOT IN ({ACTION},{UNLISTED},{HIDDEN},{TARGETED}){NOT_DELETED} ORDER BY e.seq DESC LIMIT 1"
 )
 _UNCOUNTED = (
-    f"SELECT seq FROM entries WHERE timeline=? AND seq>? AND (kind NOT IN ({MESSAGE},{UNLISTED}) OR sender IN (?, ''))"
-    " ORDER BY seq DESC LIMIT ?"
+    "SELECT e.seq FROM entries e WHERE e.timeline=? AND e.seq>?"
+    f" AND (e.kind NOT IN ({MESSAGE},{UNLISTED}) OR e.sender IN (?, '') OR {IS_DELETED}) ORDER BY e.seq DESC LIMIT ?"
 )
 _TIMELINES = "(SELECT timeline FROM topics WHERE group_id=? AND deleted=0)"
 UNCOUNTED_LIMIT = 500
@@ -31,7 +33,10 @@ UNCOUNTED_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """The state of one user in a topic. `uncounted` are the newest seqs above `read_seq` that do not count as unread."""
+    """The state of one user in a topic. `uncounted` are the newest seqs above `read_seq` that do not count as unread.
+
+    Messages that the user has deleted or cleared do not count, and are not the last one.
+    """
 
     last_seq: int
     last: StoredEntry | None
@@ -56,18 +61,19 @@ def states(user: str, topic_ids: Sequence[str]) -> Operation[dict[str, TopicStat
     found: dict[str, TopicState] = {}
     for topic_id in topic_ids:
         row = yield from first_row(
-            "SELECT t.id, t.last_seq, c.read_seq, c.muted FROM topics p JOIN timelines t ON t.id=p.timeline"
+            "SELECT t.id, t.last_seq, c.read_seq, c.muted, c.floor FROM topics p JOIN timelines t ON t.id=p.timeline"
             " LEFT JOIN contacts c ON c.timeline=t.id AND c.user_id=? WHERE p.topic_id=? AND p.deleted=0",
             user,
             topic_id,
         )
         if row is None:
             continue
-        number, last_seq, read_seq, muted = row
-        last = yield from first_row(_LAST, number)
-        uncounted = (yield Execute(_UNCOUNTED, (number, read_seq or 0, user, UNCOUNTED_LIMIT))) if user else ()
+        number, last_seq, read_seq, muted, floor = row
+        read_seq, floor = max(read_seq or 0, (floor or 1) - 1), floor or 1  # messages that the user has cleared are read
+        last = yield from first_row(_LAST, number, floor, user)
+        uncounted = (yield Execute(_UNCOUNTED, (number, read_seq, user, user, UNCOUNTED_LIMIT))) if user else ()
         entry = stored_entry(*last) if last is not None else None
-        found[topic_id] = TopicState(last_seq, entry, read_seq or 0, bool(muted), [seq for (seq,) in reversed(uncounted)])
+        found[topic_id] = TopicState(last_seq, entry, read_seq, bool(muted), [seq for (seq,) in reversed(uncounted)])
     return found
 
 
@@ -93,7 +99,7 @@ def topics(group_id: str) -> Operation[dict[str, StoredTopic]]:
     return {topic_id: StoredTopic(topic_id, created=created, **json.loads(facts)) for topic_id, created, facts in rows}
 
 
-def add_members(group_id: str, users: Iterable[str]) -> Operation[None]:
+def add_members(group_id: str, users: Collection[str]) -> Operation[None]:
     """Insert the contacts of new members with the topics. Messages from before they joined do not count as unread."""
     if (yield from _has_topics(group_id)):
         yield ExecuteMany(
@@ -102,6 +108,7 @@ def add_members(group_id: str, users: Iterable[str]) -> Operation[None]:
             " WHERE p.group_id=? AND p.deleted=0 ON CONFLICT(user_id, timeline) DO NOTHING",
             [(user, group_id) for user in users],
         )
+        yield from deletions.keep_cleared(users, f"IN {_TIMELINES}", group_id)
 
 
 def remove_members(group_id: str, users: Sequence[str]) -> Operation[None]:
