@@ -34,7 +34,7 @@ __all__ = [
     "checked_user_id",
     "community_of",
     "conversation_key",
-    "flat_user_ids",
+    "flat_ids",
     "format_msg_id",
     "parse_msg_id",
     "random_of",
@@ -141,12 +141,12 @@ def _group_limit(group_id: object) -> int:
     return TOPIC_ID_LIMIT_BYTES if isinstance(group_id, str) and TOPIC_MARK in group_id else GROUP_ID_LIMIT_BYTES
 
 
-def flat_user_ids(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
-    """Return user ids, given one by one or in sequences, in one list, each once."""
-    users: list[str] = []
-    for one in user_ids:
-        users += [one] if isinstance(one, str) else one
-    return list(dict.fromkeys(users))
+def flat_ids(ids: Iterable[str | Sequence[str]]) -> list[str]:
+    """Return ids, given one by one or in sequences, in one list, each once."""
+    flat: list[str] = []
+    for one in ids:
+        flat += [one] if isinstance(one, str) else one
+    return list(dict.fromkeys(flat))
 
 
 def _checked(name: str, value: str, limit: int) -> str:

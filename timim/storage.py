@@ -20,6 +20,7 @@ from .local_store.pending_changes import PendingChange, PendingChangeTable
 from .local_store.requests import EXTENSIBLE, RECEIPT
 from .local_store.scheduled import ScheduledMessage, ScheduledTable
 from .local_store.types import (
+    DELETIONS,
     Ack,
     AckResult,
     ConversationFlags,
@@ -43,6 +44,7 @@ from .sqlite.database import batch_callback
 
 __all__ = [
     "ANY_SEQ",
+    "DELETIONS",
     "EXTENSIBLE",
     "NO_LAST",
     "NO_UNREAD",

@@ -17,7 +17,7 @@ from ..protocol import deletions as wire
 from ..protocol.codec import Body, Command
 from ..protocol.conversation_list import TYPE_C2C, TYPE_GROUP
 from ..protocol.messages import Address
-from ..storage import Erased, Erasure, LocalStore
+from ..storage import DELETIONS, Erased, Erasure, LocalStore
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
@@ -25,7 +25,6 @@ from .unread_counter import UnreadCounter
 
 B = TypeVar("B", bound=Body)
 D = TypeVar("D", bound=wire.DeletionReply)
-NUMBER = "deletions"  # the name in the store of the number of the last deletion that this device has applied
 
 
 class SyncedDeletions:
@@ -126,7 +125,7 @@ class SyncedDeletions:
             known = page.number
 
     async def _number(self) -> int:
-        return int(await self._store.meta.get(NUMBER, "0"))
+        return int(await self._store.meta.get(DELETIONS, "0"))
 
     async def _erase(self, items: Sequence[wire.DeletionItem], number: int, *, own: bool) -> None:
         changes = [

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from ..conversation import Conversation, ConversationRegistry
 from ..errors import InvalidArgument, error_for
-from ..ids import ConversationType, UserId, flat_user_ids
+from ..ids import ConversationType, UserId, flat_ids
 from ..protocol import group_members as member_wire
 from ..protocol import groups as wire
 from ..transport.connection import Connection
@@ -161,7 +161,7 @@ class Group(Displayed):
             InvalidArgument: There are no users, or more than 100 (10037).
             NoPermission: The member's role does not allow it.
         """
-        users = flat_user_ids(user_ids)
+        users = flat_ids(user_ids)
         body = member_wire.AddMembersRequest(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
         reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
         for one in reply.members:
@@ -176,7 +176,7 @@ class Group(Displayed):
             InvalidArgument: There are no users, or more than 500 (10038).
             NoPermission: The member's role does not allow it; an admin cannot kick an admin.
         """
-        body = member_wire.DeleteMembersRequest(group_id=self.id, users=flat_user_ids(user_ids), reason=reason)
+        body = member_wire.DeleteMembersRequest(group_id=self.id, users=flat_ids(user_ids), reason=reason)
         await self._connection.call(member_wire.DELETE_MEMBERS, body)
 
     async def mute(self, user_id: UserId, seconds: Number) -> None:

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from ..conversation import Conversation, ConversationRegistry
 from ..errors import InvalidArgument, error_for
-from ..ids import ConversationType, GroupId, UserId, flat_user_ids
+from ..ids import ConversationType, GroupId, UserId, flat_ids
 from ..protocol import group_members as member_wire
 from ..protocol import topics as wire
 from ..transport.connection import Connection
@@ -153,7 +153,7 @@ class GroupTopics(Displayed):
             NoPermission: This account is neither owner nor admin (10007).
             InvalidArgument: There are more than 50 topics (10004).
         """
-        body = wire.DestroyTopicsRequest(group_id=self._group_id, topic_ids=flat_user_ids(topic_ids))
+        body = wire.DestroyTopicsRequest(group_id=self._group_id, topic_ids=flat_ids(topic_ids))
         for one in (await self._connection.call(wire.DESTROY_TOPICS, body)).results:
             if one.error_code:
                 raise error_for(one.error_code, one.error_info)

@@ -14,17 +14,15 @@ from dataclasses import replace
 from ..ids import ConversationKey
 from . import timeline_state, unread
 from .message_rows import last_of
-from .types import Erased, Erasure, IngestBatch, LastPosition
-
-_NUMBER = "deletions"  # in `meta`: the number of the last deletion that was applied
+from .types import DELETIONS, Erased, Erasure, IngestBatch, LastPosition
 
 
 def erase(connection: sqlite3.Connection, changes: Sequence[Erasure], number: int) -> list[Erased]:
     """Apply deletions in their order, and store the number of the last one, unless it was applied before."""
-    row = connection.execute("SELECT value FROM meta WHERE key=?", (_NUMBER,)).fetchone()
+    row = connection.execute("SELECT value FROM meta WHERE key=?", (DELETIONS,)).fetchone()
     if row is not None and int(row[0]) >= number:
         return []
-    connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_NUMBER, str(number)))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (DELETIONS, str(number)))
     return [_erase(connection, change) for change in changes]
 
 

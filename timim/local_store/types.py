@@ -220,6 +220,9 @@ class Removal:
     newest: Message | None = None
 
 
+DELETIONS = "deletions"  # the name in `meta` of the number of the last deletion of all devices that was applied
+
+
 class Erasure(NamedTuple):
     """A deletion at the server: of single messages, of all up to `cleared_seq`, or of the conversation from the list."""
 
