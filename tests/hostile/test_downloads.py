@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +25,7 @@ UUID = "0" * 32
 GOOD = b"x" * 100
 CHUNK = b"y" * 65_536
 ENOUGH_BYTES = 32 * 1024 * 1024  # that the server sends if nobody stops it
+SEND_BUFFER_BYTES = 64 * 1024  # of the server's sockets; the kernel's own choice depends on the machine
 BUFFERED_BYTES = 8 * 1024 * 1024  # that the sockets of both sides may hold
 TAG = hashlib.sha256(GOOD).hexdigest()
 
@@ -87,7 +89,9 @@ class HostileServer:
 @asynccontextmanager
 async def hostile_server() -> AsyncIterator[tuple[HostileServer, MediaTransfer]]:
     hostile = HostileServer()
-    async with await asyncio.start_server(hostile.answer, "127.0.0.1", 0) as listener:
+    plain = socket.create_server(("127.0.0.1", 0))
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # which its connections inherit
+    async with await asyncio.start_server(hostile.answer, sock=plain) as listener:
         hostile.info.media_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/media"
         transfer = MediaTransfer(hostile.info, timeout_s=5)
         try:
