@@ -103,24 +103,47 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     Raises:
         HoldsNUL: A text has a NUL character; use `insert_each`.
     """
-    few = any(item.state is not None or item.mentions or item.calls or item.requests or item.quiet for item in batch.incoming)
     blob = _Blob()
-    rows: list[tuple[object, ...]] = []
+    few, alike = False, True
+    common = _common(batch.incoming[0])
     for item in batch.incoming:
-        row = _of_all(item, blob.append(item.body), blob.profile(item.profile), blob.member(item.member))
-        if few:
-            state = _state(item)
-            row += _of_few(item, blob.append(state) if state is not None else None)
-        rows.append(row)
+        few = few or item.state is not None or bool(item.mentions or item.calls or item.requests or item.quiet)
+        alike = alike and _common(item) == common and -TIME_LIMIT < item.timestamp < TIME_LIMIT
+    if few or not alike:
+        statement, values = _insert_all(few=few), {}
+        rows = [_row(item, blob, few=few) for item in batch.incoming]
+    else:
+        statement, values = _INSERT_ALIKE, _of_alike(batch.incoming[0])
+        rows = [(item.seq, item.msg_id, item.timestamp, blob.append(item.body)) for item in batch.incoming]
     text = _encode(rows)
     if b"\\u0000" in text:
         raise HoldsNUL
     # as of_body, without a call for each
-    checksums = struct.pack(f">{len(batch.incoming)}I", *[adler32(item.body) for item in batch.incoming])
-    values = {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
+    checksums = struct.pack(f">{len(rows)}I", *[adler32(item.body) for item in batch.incoming])
+    values |= {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
     values["checksums"] = checksums
-    cursor = connection.execute(_insert_all(few=few), values)
+    cursor = connection.execute(statement, values)
     return cursor.rowcount, cursor.lastrowid or 0
+
+
+def _common(item: MessageRow) -> tuple[object, ...]:
+    """Return the values that the messages of one user have in common, the time apart."""
+    return item.sender, item.is_self, item.priority, item.cloud_custom_data, item.profile, item.member
+
+
+def _of_alike(item: MessageRow) -> dict[str, object]:
+    """Return the values of `_INSERT_ALIKE` that are equal for all messages."""
+    header = of_header(item.sender, 0, item.is_self, item.cloud_custom_data)
+    values = {"sender": item.sender, "is_self": item.is_self, "priority": item.priority, "header": header}
+    return values | {"cloud": item.cloud_custom_data, "profile": packed(item.profile), "member": packed(item.member)}
+
+
+def _row(item: MessageRow, blob: _Blob, *, few: bool) -> tuple[object, ...]:
+    row = _of_all(item, blob.append(item.body), blob.profile(item.profile), blob.member(item.member))
+    if not few:
+        return row
+    state = _state(item)
+    return row + _of_few(item, blob.append(state) if state is not None else None)
 
 
 def insert_outgoing(
@@ -222,5 +245,10 @@ def _insert_all(*, few: bool) -> str:
     return f"{_into(columns)} {_rows(len(columns))} SELECT {first},{','.join(values)} FROM r WHERE true ON CONFLICT DO NOTHING"
 
 
+_INSERT_ALIKE = (
+    f"{_into(_OF_ALL)} {_rows(4)} SELECT :type,:peer,:live,2,v0,substr(:checksums,key*{CHECKSUM_BYTES}+1,{CHECKSUM_BYTES}),"
+    f"v0,v1,:sender,v2,:is_self,:priority,:cloud,substr(:blob,{_SPAN.format('v3')}),:profile,:member,:header+v2"
+    " FROM r WHERE true ON CONFLICT DO NOTHING"
+)
 _VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))
 _INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,?,{_VALUES}) ON CONFLICT DO NOTHING"

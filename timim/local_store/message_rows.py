@@ -34,9 +34,12 @@ SELECT = (
     f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
     f" {_OF_CONVERSATION.format('max(read_seq, cleared_seq)')} FROM messages m"
 )
+_INDEXED_ID = "CASE WHEN {0} GLOB '0-*' THEN {0} ELSE CAST({0} AS INTEGER) END"  # the expression of the index: see migration 12
+# the plus keeps SQLite from writing the id into the expression, which would no longer be that of the index
+HAS_MSG_ID = f"+m.msg_id={{0}} AND {_INDEXED_ID.format('m.msg_id')}={_INDEXED_ID} AND m.msg_id<>'{SERVER_MSG_ID}'"
 WITH_MSG_ID = (
-    f"INDEXED BY messages_msg_id WHERE m.msg_id=? AND m.msg_id<>'{SERVER_MSG_ID}' AND (? IS NULL OR (m.type, m.peer)=(?, ?))"
-    " LIMIT 2"
+    f"INDEXED BY messages_msg_id JOIN (SELECT ? AS msg_id) given WHERE {HAS_MSG_ID.format('given.msg_id')}"
+    " AND (? IS NULL OR (m.type, m.peer)=(?, ?)) LIMIT 2"
 )
 WITH_UNIQUE_ID = (  # each conversation is looked up in the index of its seqs: the cross join fixes the order of the tables
     "WHERE m.local_id IN (SELECT s.local_id FROM conversations k CROSS JOIN messages s ON s.type=k.type AND s.peer=k.peer"

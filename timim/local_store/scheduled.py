@@ -12,6 +12,7 @@ from ..message import Message, OfflinePush, Priority
 from ..protocol.elems import decode_own_body
 from ..protocol.merger import blank_message
 from .file import StoreFile
+from .message_rows import HAS_MSG_ID
 from .requests import packed_requests, unpack_requests
 
 __all__ = ["ScheduledMessage", "ScheduledTable"]
@@ -61,7 +62,7 @@ class ScheduledTable:
         """Return all messages, the next one first."""
 
         def read(connection: sqlite3.Connection) -> list[ScheduledMessage]:
-            sent = "EXISTS(SELECT 1 FROM messages m INDEXED BY messages_msg_id WHERE m.msg_id=s.msg_id AND m.msg_id<>'0-0')"
+            sent = f"EXISTS(SELECT 1 FROM messages m INDEXED BY messages_msg_id WHERE {HAS_MSG_ID.format('s.msg_id')})"
             found = connection.execute(f"SELECT {_COLUMNS}, {sent} FROM scheduled s ORDER BY due, rowid").fetchall()
             return [_scheduled(row) for row in found]
 

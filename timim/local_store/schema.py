@@ -13,7 +13,7 @@ from . import fulltext
 
 __all__ = ["VERSION", "migrate", "statements"]
 
-VERSION = 11
+VERSION = 12
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

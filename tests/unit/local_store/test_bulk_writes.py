@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -53,6 +54,18 @@ PLAIN = st.builds(
 )
 
 
+def of_one_user(given: Sequence[MessageRow], rare: str | None) -> list[MessageRow]:
+    """Return messages that have all values of the first one but their own, and perhaps one more value of their own."""
+    plain = msgspec.structs.replace(given[0], state=None, mentions=(), calls=False, requests=0)
+    own = {"seq", "msg_id", "timestamp", "body", rare or "seq"}
+    return [msgspec.structs.replace(plain, **{name: getattr(one, name) for name in own}) for one in given]
+
+
+ALIKE = st.builds(
+    of_one_user, st.lists(INCOMING, min_size=2, max_size=6), st.none() | st.sampled_from(MessageRow.__struct_fields__)
+)
+
+
 def batch_of(incoming: Sequence[MessageRow], live: bool) -> IngestBatch:
     distinct = sorted({item.seq: item for item in incoming}.values(), key=lambda item: item.seq)
     return IngestBatch(
@@ -60,7 +73,7 @@ def batch_of(incoming: Sequence[MessageRow], live: bool) -> IngestBatch:
     )
 
 
-BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max_size=6), st.booleans())
+BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max_size=6) | ALIKE, st.booleans())
 
 
 def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
@@ -91,15 +104,26 @@ def test_blobs_in_the_wrong_position_are_detected(monkeypatch: pytest.MonkeyPatc
         test_storing_messages_together_equals_storing_them_one_by_one()
 
 
-def test_most_messages_are_stored_together() -> None:
+@pytest.mark.parametrize("field", ["sender", "is_self", "priority", "cloud_custom_data", "profile", "member"])
+def test_a_value_of_another_message_is_detected(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test that the messages of one user are told apart from others by this field."""
+    values = {"is_self": True, "priority": "High", "profile": SenderProfile("a", "A", ""), "member": SenderMember("a", "A")}
+    rows = [MessageRow(n, f"1-{n}", "a", 1, False, b"[]") for n in (1, 2)]
+    batch = batch_of([rows[0], msgspec.structs.replace(rows[1], **{field: values.get(field, "x")})], True)
+    assert came_to([batch], bulk_writes.insert_all) == came_to([batch], bulk_writes.insert_each)
+    monkeypatch.setattr(bulk_writes, "_common", lambda item: "the same")
+    assert came_to([batch], bulk_writes.insert_all) != came_to([batch], bulk_writes.insert_each)
+
+
+@pytest.mark.parametrize("senders", [["alice"], ["alice", "bob"]])
+def test_most_messages_are_stored_together(senders: list[str]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    writes.ingest(
-        connection,
-        batch_of([MessageRow(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
-    )
+    body = b'[{"text":"\xe4\xbd\xa0\\n"}]'
+    rows = [MessageRow(n, f"1-{n}", senders[n % len(senders)], 1, False, body) for n in range(1, 9)]
+    writes.ingest(connection, batch_of(rows, True))
     connection.close()
     assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1
 
