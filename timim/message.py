@@ -115,7 +115,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         if self._elems is None:
             assert self._decode is not None
             self._elems, self._body = self._decode(self._body), b""
-            if self._owner is not None:
+            if self._owner is not None and {*map(type, self._elems)} != {TextElem}:
                 self._owner.bind_elems(self._elems)
         return self._elems
 

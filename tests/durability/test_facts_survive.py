@@ -65,7 +65,7 @@ async def push_again(scene: Scene) -> None:
     fetched = await scene.alice.engine.history._fetcher.fetch_newest(scene.alice.group(scene.group).key, 2, 2)
     inbox = scene.alice.engine.inbox
     assert inbox is not None
-    inbox.push(scene.alice.group(scene.group).key, fetched.entries[0])
+    inbox.push([(scene.alice.group(scene.group).key, fetched.entries[0])])
     async with scene.alice.group(scene.group).expect(lambda m: m.text == "behind it", timeout=WAIT_S) as behind:
         await scene.bob.group(scene.group).send("behind it")
     await behind

@@ -48,6 +48,13 @@ class ClientBinder:
         """Note that a write has changed the row of this object, and the object."""
         self.live.changed(message)
 
+    def written_all(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the bound objects of rows of one conversation that a write has reported."""
+        found = self.live.written_all(messages)
+        for message in found:
+            message.bind(self)
+        return found
+
     def written(self, message: Message) -> Message:
         """Return the bound object of a row that a write has reported."""
         known = self.live.written(message)

@@ -24,16 +24,17 @@ def partition(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow],
     for entry in entries:
         if entry.tombstone:
             continue
-        if (action := decode_action(entry, user_id)) is not None:
-            actions.append(action)
-        else:
+        action = decode_action(entry, user_id) if entry.action is not msgspec.UNSET else None
+        if action is None:
             messages.append(decode_message(entry, user_id))
+        else:
+            actions.append(action)
     return messages, actions
 
 
 def decode_message(entry: Entry, user_id: str) -> MessageRow:
     """Decode the entry of a message to its row."""
-    group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
+    group = None if entry.group is msgspec.UNSET else entry.group
     sender = entry.from_account
     nick, face_url = entry.nick or (group.nick if group else ""), entry.face_url or (group.face_url if group else "")
     profile = SenderProfile(sender, nick, face_url, dict(entry.custom)) if entry.custom else _profile(sender, nick, face_url)
@@ -53,7 +54,7 @@ def decode_message(entry: Entry, user_id: str) -> MessageRow:
         entry.cloud_custom_data,
         profile,
         member,
-        _state(entry.state) if isinstance(entry.state, EntryState) else None,
+        _state(entry.state) if entry.state is not msgspec.UNSET else None,
         mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
         requests=RECEIPT * (entry.receipt != 0) | EXTENSIBLE * (entry.extensible != 0),

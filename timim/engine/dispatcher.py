@@ -309,7 +309,6 @@ class Dispatcher:
     def _finish_listed(self, lane: _Lane) -> None:
         """Finish the messages that the handlers of lists had, because there are no other handlers."""
         count, lane.listed = lane.listed, 0
-        for _ in range(count):
-            message: Any = lane.items.popleft()
-            self._record.set_handled(message)
+        messages: list[Any] = [lane.items.popleft() for _ in range(count)]
+        self._record.set_handled(*messages)
         self._taken(count)

@@ -40,12 +40,12 @@ class HandlingRecord:
         """Note that messages are stored with a record from now on."""
         self._has_rows = True
 
-    def set_handled(self, message: Message) -> None:
-        """Note that a message needs no handler any more. The note is written with others, within BATCH_S."""
-        if not self._has_rows or message.is_self or not message.local_id:
-            return  # it has no record
-        self._handled.append(message.local_id)
-        if self._timer is None:
+    def set_handled(self, *messages: Message) -> None:
+        """Note that messages need no handler any more. The note is written with others, within BATCH_S."""
+        if not self._has_rows:
+            return  # no message has a record
+        self._handled += [message.local_id for message in messages if message.local_id and not message.is_self]
+        if self._handled and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BATCH_S, self._write)
 
     def _write(self) -> None:

@@ -63,9 +63,9 @@ class Inbox:
         self._turn = asyncio.Lock()  # held by a sync or by a batch of pushes
         self._slot = IngestSlot()  # given up before a fetch: a slow server delays no other client
 
-    def push(self, key: ConversationKey, entry: Entry) -> None:
-        """Queue a pushed entry. Never blocks."""
-        self._queue.push(key, entry)
+    def push(self, pushed: Iterable[tuple[ConversationKey, Entry]]) -> None:
+        """Queue pushed entries with their conversations, up to an error of the iterable. Never blocks."""
+        self._queue.push(pushed)
 
     def on_ack(self, key: ConversationKey, seq: int) -> None:
         """Note the seq of a message that this device sent, so that a later push does not fetch the message."""

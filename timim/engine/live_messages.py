@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..ids import ConversationKey
 from ..message import Message, MessageStatus
@@ -93,6 +93,22 @@ class LiveMessages:
         if self._reads:
             self._kept.append((self._last_read, known))
         return known
+
+    def written_all(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the objects of rows of one conversation that a write has reported, as `written` does for each."""
+        if not messages or self._reads or self._twins:
+            return [self.written(message) for message in messages]
+        objects, found = self._of(messages[0].key), []
+        for message in messages:
+            if message.local_id in objects:
+                found.append(self.written(message))
+            else:  # as nearly always: the row is new
+                objects[message.local_id] = weakref.ref(message)
+                self._references += 1
+                found.append(message)
+        if self._references > self._purge_at:
+            self._purge()
+        return found
 
     def add(self, message: Message) -> None:
         """Add the object of a message that this device sends; another object of its row gets its local fields from it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -37,13 +38,18 @@ class PushQueue:
         self._behind: dict[ConversationKey, int] = {}
         self._wake = asyncio.Event()
 
-    def push(self, key: ConversationKey, entry: Entry) -> None:
-        """Add a pushed entry. Never blocks."""
-        if len(self._entries) >= QUEUE_LIMIT and entry.timeline_seq:
-            self.add_behind(key, entry.timeline_seq)
-        else:
-            self._entries.append(PushedEntry(key, entry.timeline_seq, entry))
-        self._wake.set()
+    def push(self, pushed: Iterable[tuple[ConversationKey, Entry]]) -> None:
+        """Add pushed entries with their conversations, up to an error of the iterable. Never blocks."""
+        entries = self._entries
+        try:
+            for key, entry in pushed:
+                if len(entries) >= QUEUE_LIMIT and entry.timeline_seq:
+                    self.add_behind(key, entry.timeline_seq)
+                else:
+                    entries.append(PushedEntry(key, entry.timeline_seq, entry))
+        finally:
+            if entries:
+                self._wake.set()
 
     def push_own(self, key: ConversationKey, seq: int) -> None:
         """Add the seq of an entry that this device sent. Never blocks."""
@@ -78,12 +84,15 @@ class PushQueue:
 
         The batch that empties the queue also has the seqs whose entries have to be fetched.
         """
-        batch = PushBatch()
-        for _ in range(min(len(self._entries), limit)):
-            if not self._entries[0].seq:
+        batch, waiting = PushBatch(), self._entries
+        key, of_key = None, dict[int, Entry | None]()
+        for _ in range(min(len(waiting), limit)):
+            if not waiting[0].seq:
                 break
-            first = self._entries.popleft()
-            batch.entries.setdefault(first.key, {})[first.seq] = first.entry
+            first = waiting.popleft()
+            if first.key is not key:
+                key, of_key = first.key, batch.entries.setdefault(first.key, {})
+            of_key[first.seq] = first.entry
         batch.up_to = {key: max(entries) for key, entries in batch.entries.items()}
         if not self._entries:
             behind, self._behind = self._behind, {}

@@ -111,8 +111,7 @@ class PushRouter:
         return False
 
     def _route_event(self, event: session.DecodedEvent) -> None:
-        for key, entry in pushed_entries(event, self._user_id):
-            self._inbox.push(key, entry)
+        self._inbox.push(pushed_entries(event, self._user_id))
         match event.event:
             case session.EVENT_READ:
                 self._add(session.ReadNotice, event.reads)

@@ -323,7 +323,7 @@ def _bind(binder: MessageBinder, results: Sequence[IngestResult]) -> None:
     """Replace the messages of results by the bound objects of their rows."""
     written = binder.written
     for result in results:
-        result.new = [written(message) for message in result.new]
+        result.new = binder.written_all(result.new)
         result.acted = [(action, written(message)) for action, message in result.acted]
         for message in result.changed:
             written(message)

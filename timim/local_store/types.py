@@ -315,6 +315,10 @@ class MessageBinder(Protocol):
         """Return the object of a row that a write has reported."""
         ...
 
+    def written_all(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the objects of rows of one conversation that a write has reported."""
+        ...
+
     def changed(self, message: Message) -> None:
         """Note that a write has changed the row of this object, and the object."""
         ...
@@ -334,6 +338,10 @@ class PlainBinder:
     def written(self, message: Message) -> Message:
         """Return the message unchanged."""
         return message
+
+    def written_all(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages unchanged."""
+        return list(messages)
 
     def changed(self, message: Message) -> None:
         """Do nothing."""

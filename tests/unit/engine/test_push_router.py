@@ -12,6 +12,8 @@ import pytest
 from timim.engine import push_router
 from timim.engine.config import ClientConfig
 from timim.engine.conversation_settings import ConversationSettings
+from timim.engine.inbox import Inbox
+from timim.engine.push_queue import PushQueue
 from timim.engine.push_router import PushRouter
 from timim.protocol import session
 from timim.protocol.codec import encode
@@ -39,7 +41,8 @@ async def settings() -> SlowSettings:
 @pytest.fixture
 async def router(settings: SlowSettings) -> AsyncIterator[PushRouter]:
     none = cast(Any, None)
-    made = PushRouter(CONFIG, none, none, cast(ConversationSettings, settings), none)
+    inbox = cast(Inbox, PushQueue())  # the router calls `push` only
+    made = PushRouter(CONFIG, none, inbox, cast(ConversationSettings, settings), none)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
