@@ -54,7 +54,7 @@ async def flood(folder: Path, *, recorded: bool) -> float:
             handled += 1
 
         if not recorded:
-            record.set_handled = lambda message: None  # type: ignore[method-assign]
+            record.set_handled = lambda *messages: None  # type: ignore[method-assign]
         dispatcher.messages.add(handle)
         await dispatcher.redeliver()
         flood = batches(1)
