@@ -21,6 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "openim/batchsendmsg": {
         "From_Account": "alice",
         "To_Account": ["bob", "carol"],
+        "SyncOtherMachine": 2,
         "MsgRandom": 2,
         "MsgBody": text("to many"),
     },
@@ -79,6 +80,9 @@ async def killed_and_repeated(folder: Path, failpoint: Failpoint, command: str) 
                 if user == "bob":
                     for group in (GROUP, "imported"):
                         found[group] = [m.text async for m in client.group(group).history() if m.text]
+        async with server.client("alice") as alice:
+            found["copies"] = [m.text for user in ("bob", "carol") async for m in alice.c2c(user).history() if m.text]
+            assert alice.c2c("carol") not in alice.conversations
         return {name: sorted(texts) for name, texts in found.items()}
     finally:
         await server.faults.stop()
@@ -89,6 +93,7 @@ ONCE = {
     "bob": ["sent", "to many"],
     "carol": ["to many"],
     "dave": ["imported"],
+    "copies": ["sent"],  # the other messages are for their receivers only
     GROUP: ["to the group"],
     "imported": ["old 0", "old 1"],
 }

@@ -7,8 +7,9 @@ import asyncio
 from msgspec.structs import replace
 
 from tests.support.store_contract import LINE, Open, act, entry, told
-from timim.server.store.base import Store
-from timim.server.store.deletions import CLEARED, DELETED, UNLISTED, Deletion
+from timim.server.store.base import ConversationChange, Store
+from timim.server.store.deletions import CLEARED, DELETED, UNLISTED
+from timim.server.store.entries import Deletion
 from timim.server.store.search import MessageQuery
 
 
@@ -104,6 +105,52 @@ class DeletionStoreContract:
         assert shown.last.seq == 3
         await store.deletions.clear("bob", LINE, time=152)
         assert await store.deletions.after("bob", 0, 9) == [Deletion(3, LINE, CLEARED, 5)]
+
+    async def test_an_entry_is_hidden_from_its_sender_alone_from_the_beginning(self, opens: Open) -> None:
+        store = await opens()
+        secret = replace(entry(1), hidden_from="alice")
+        stored = await store.timelines.append(secret)
+        assert stored.hidden == (0, [Deletion(1, LINE, DELETED, 1), Deletion(2, LINE, UNLISTED, 1)])
+        again = await store.timelines.append(secret)
+        assert (again.seq, again.duplicate, again.hidden) == (1, True, None)
+        (hidden,) = await store.conversations.page("alice", 0, 9)
+        assert (hidden.last, hidden.unlisted_seq) == (None, 1)
+        page = await store.timelines.page(LINE, 1, 9, 9, reader="alice")
+        assert (page.first, page.last, page.entries) == (1, 1, [])  # the page proves that there is nothing
+        others = [store.timelines.append(entry(number)) for number in (2, 4)]
+        third = store.timelines.append(replace(entry(3), hidden_from="alice"))
+        results = await asyncio.gather(*others, third, store.timelines.append(entry(5)))
+        assert [one.seq for one in results] == [2, 3, 4, 5]
+        assert [one.hidden for one in results] == [None, None, (2, [Deletion(3, LINE, DELETED, 4)]), None]
+        assert (await seqs(store, "alice"), await seqs(store, "bob")) == ([2, 3, 5], [1, 2, 3, 4, 5])
+        assert [await store.timelines.entry(LINE, 4, reader=user) is None for user in ("alice", "bob")] == [True, False]
+        assert [one.count for one in await store.conversations.unread("bob", [LINE])] == [5]
+        await store.timelines.append(replace(entry(6), hidden_from="alice"))
+        (shown,) = await store.conversations.page("alice", 0, 9)
+        assert (shown.last and shown.last.seq, shown.unlisted_seq) == (5, 1)
+        assert [one.number for one in await store.deletions.after("alice", 0, 9)] == [1, 2, 3, 4]
+        assert await store.deletions.number("bob") == 0
+
+    async def test_a_hidden_entry_keeps_a_pinned_or_cleared_conversation_as_it_is(self, opens: Open) -> None:
+        store = await opens()
+        await store.conversations.change("alice", LINE, ConversationChange(pinned=5), time=90)
+        stored = await store.timelines.append(replace(entry(1), hidden_from="alice"))
+        assert stored.hidden == (0, [Deletion(1, LINE, DELETED, 1)])
+        await store.deletions.clear("alice", LINE, time=150)
+        stored = await store.timelines.append(replace(entry(2), hidden_from="alice"))
+        assert stored.hidden == (2, [Deletion(3, LINE, DELETED, 2)])
+        (shown,) = await store.conversations.page("alice", 0, 9)
+        assert (shown.pinned, shown.floor, shown.unlisted_seq) == (5, 2, 0)
+
+    async def test_hidden_entries_of_one_sender_are_numbered_one_after_the_other(self, opens: Open) -> None:
+        store = await opens()
+        lines = [f"c2c\x1falice\x1fbob{n}" for n in range(6)]
+        hidden = [replace(entry(1, line=line), contacts=("alice", line[-4:]), hidden_from="alice") for line in lines]
+        await asyncio.gather(*(store.timelines.append(one) for one in hidden))
+        log = await store.deletions.after("alice", 0, 99)
+        assert [one.number for one in log] == list(range(1, 13))
+        assert {one.timeline for one in log} == set(lines)
+        assert [one.last for one in await store.conversations.page("alice", 0, 9)] == [None] * 6
 
     async def test_a_search_leaves_deleted_messages_out(self, opens: Open) -> None:
         store = await opens()

@@ -145,7 +145,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
     extensible: Int = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions of the message
     control: MessageControl | msgspec.UnsetType = msgspec.field(name="SendMsgControl", default=msgspec.UNSET)
-    # the only users who may see this entry of a group: the sender and the receivers; for all members if it is empty
+    # the only users who may see this entry: in a group the sender and some members, in C2C the receiver; all if it is empty
     audience: Sequence[str] = msgspec.field(name="TimelineAudience", default_factory=list)
     life_s: Int = msgspec.field(name="MsgLifeTime", default=0)  # seconds after which the message is not delivered as new
     unreported: Int = msgspec.field(name="TimelineUnreported", default=0)  # 1: no callback after sending
@@ -158,6 +158,10 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     revoker: RevokerInfo | msgspec.UnsetType = msgspec.field(name="RevokerInfo", default=msgspec.UNSET)
     version: Int = msgspec.field(name="MsgVersion", default=0)  # number of edits
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+
+    def is_hidden_from(self, user: str) -> bool:
+        """Return True if the entry is for other users only."""
+        return bool(self.audience) and user not in self.audience
 
 
 _UNREADABLE = b'[{"MsgType":"TimelineUnreadableElem","MsgContent":{"Reason":"nested too deeply"}}]'

@@ -39,7 +39,7 @@ class SendC2CRequest(Body, kw_only=True):
     msg_life_time: Int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1 is the same as a MsgLifeTime of 0
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
-    sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
+    sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # 2, over REST only: no copy for the sender
     receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # only 0 is served
     extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty

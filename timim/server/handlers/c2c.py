@@ -92,7 +92,7 @@ def c2c_message(context: RequestContext, body: wire.SendC2CRequest) -> OutgoingM
         origin=context.session.number if context.session else 0,
         lookup_only=bool(body.ask),
         push=body.push,
-        options=c2c_options(body, admin=context.admin),
+        options=c2c_options(body, admin=context.admin, rest=context.session is None),
         admin=context.user if context.admin else "",
     )
     return named_over_rest(outgoing, context.services.now(), group=False) if context.admin else outgoing

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from ...errors import InvalidArgument, TimimError, UnknownMessage
 from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
 from ...protocol import deletions as wire
-from ...protocol import session, tencent_events
-from ...protocol.codec import encode
 from ...protocol.conversation_list import TYPE_C2C, TYPE_GROUP
-from ..bus.base import Event
+from ..messaging.deletion_notices import deletion_items, publish_deletions
 from ..store.base import timeline_of
-from ..store.deletions import CLEARED, DELETED, Deletion, DeletionChange
+from ..store.entries import DeletionChange
 from ..store.labels import BAD_LABEL
 from .message_actions import c2c_seq_of_key
 from .profiles import acting
@@ -116,7 +112,7 @@ async def list_deletions(context: RequestContext, body: wire.ListDeletionsReques
     complete = len(found) < PAGE
     last = found[-1].number if found else 0
     return wire.ListDeletionsReply(
-        items=_items(context.user, DeletionChange(body.after, found)),
+        items=deletion_items(context.user, DeletionChange(body.after, found)),
         number=max(number, last) if complete else last,
         complete=int(complete),
     )
@@ -140,39 +136,5 @@ async def conversation_of(context: RequestContext, user: str, type: int, peer: s
 
 def _published(context: RequestContext, user: str, change: DeletionChange) -> wire.DeletionReply:
     """Notify the user's other devices of deletions, and return the reply for this one."""
-    reply = wire.DeletionReply(deletions=_items(user, change))
-    for item in reply.deletions:
-        origin = context.session.number if context.session else 0
-        plain = tencent_events.conversation_deleted_event(item.peer, item.group_id) if item.unlisted_seq else None
-        context.services.bus.publish(Event((user,), session.EVENT_DELETIONS, msgspec.Raw(encode(item)), origin, plain))
-    return reply
-
-
-def _items(user: str, change: DeletionChange) -> list[wire.DeletionItem]:
-    """Return deletions as clients get them: messages of one conversation that follow each other in one item."""
-    items: list[wire.DeletionItem] = []
-    before, previous = change.before, ""
-    for one in change.deletions:
-        if one.kind == DELETED and previous == one.timeline and items[-1].seqs:
-            items[-1].seqs.append(one.seq)
-            items[-1].number = one.number
-        else:
-            items.append(_item(user, one, before))
-        before, previous = one.number, one.timeline
-    return items
-
-
-def _item(user: str, one: Deletion, before: int) -> wire.DeletionItem:
-    kind, *names = one.timeline.split("\x1f")
-    item = wire.DeletionItem(number=one.number, before=before)
-    if kind == "group":
-        item.group_id = names[0]
-    else:
-        item.peer = names[1] if names[0] == user else names[0]
-    if one.kind == DELETED:
-        item.seqs = [one.seq]
-    elif one.kind == CLEARED:
-        item.cleared_seq = one.seq
-    else:
-        item.unlisted_seq = one.seq
-    return item
+    origin = context.session.number if context.session else 0
+    return wire.DeletionReply(deletions=publish_deletions(context.services.bus, user, change, origin=origin))

@@ -40,7 +40,7 @@ class BatchSendRequest(Body, kw_only=True):
     msg_random: Int = msgspec.field(name="MsgRandom")
     msg_life_time: Int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
-    sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
+    sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # 2: no copy for the sender
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)

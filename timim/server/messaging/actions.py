@@ -132,11 +132,14 @@ class ActionPoster:
             await self._entities.account(key.peer)  # reports an unknown peer before an unknown message
         target = await self._target(timeline_of(request.user, key), seq)
         destination = await resolve(self._entities, request.user, key)
-        if isinstance(destination, GroupDestination) and not request.admin:
-            require(destination.group, request.user, Permission.READ)
-            if seq < destination.group.first_visible_seq(request.user) or is_hidden(target, request.user):
-                raise UnknownMessage(f"the conversation has no message with seq {seq} that {request.user!r} may see")
         message = decode_payload(target.tail)
+        if not request.admin:
+            hidden = message.is_hidden_from(request.user)
+            if isinstance(destination, GroupDestination):
+                require(destination.group, request.user, Permission.READ)
+                hidden = hidden or seq < destination.group.first_visible_seq(request.user)
+            if hidden:
+                raise UnknownMessage(f"the conversation has no message with seq {seq} that {request.user!r} may see")
         new = self._new(request, destination.timeline, target, message, media)
         _address(new.tail, destination, actor)
         try:

@@ -69,6 +69,10 @@ class C2CDestination:
         """Return the users who receive a message that is not stored."""
         return (self.receiver,)
 
+    def audience(self, outgoing: OutgoingMessage) -> tuple[str, ...]:
+        """Return the receiver if the sender gets no copy of the message, else (). A message to oneself is always received."""
+        return (self.receiver,) if outgoing.options.unsynced and outgoing.sender != self.receiver else ()
+
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
         """Return the fields of a message for the callback before sending."""
         return {
@@ -136,7 +140,13 @@ class GroupDestination:
 
     def online_receivers(self, outgoing: OutgoingMessage) -> tuple[str, ...]:
         """Return the users who receive a message that is not stored."""
-        return audience(outgoing) or tuple(self.group.members)
+        return self.audience(outgoing) or tuple(self.group.members)
+
+    def audience(self, outgoing: OutgoingMessage) -> tuple[str, ...]:
+        """Return the only users who may see a message, with its sender; () if all members may."""
+        if not outgoing.options.receivers:
+            return ()
+        return tuple(dict.fromkeys((outgoing.sender, *outgoing.options.receivers)))
 
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
         """Return the fields of a message for the callback before sending."""
@@ -148,13 +158,6 @@ class GroupDestination:
             "Operator_Account": outgoing.admin or outgoing.sender,
             "Random": outgoing.random,
         }
-
-
-def audience(outgoing: OutgoingMessage) -> tuple[str, ...]:
-    """Return the only users who may see a message to a group, with its sender; () if all members may."""
-    if not outgoing.options.receivers:
-        return ()
-    return tuple(dict.fromkeys((outgoing.sender, *outgoing.options.receivers)))
 
 
 Destination: TypeAlias = C2CDestination | GroupDestination

@@ -23,7 +23,6 @@ from ..store.base import ACTION, Store, timeline_of
 from ..store.message_extensions import ChangedExtensions, StoredExtension, StoredExtensions
 from .admission import MessageRules
 from .destinations import Destination, GroupDestination, resolve
-from .history import is_hidden
 from .validation import OutgoingMessage
 
 EXTENSIONS_LIMIT = 300  # of a message
@@ -98,11 +97,13 @@ class ExtensionPoster:
         unknown = UnknownMessage(f"the conversation has no message with seq {seq} that {user!r} may see")
         if isinstance(destination, GroupDestination) and not admin:
             require(destination.group, user, Permission.READ)
-            if seq < destination.group.first_visible_seq(user) or (found is not None and is_hidden(found, user)):
+            if seq < destination.group.first_visible_seq(user):
                 raise unknown
         if found is None or found.kind == ACTION:
             raise unknown
         message = decode_payload(found.tail)
+        if message.is_hidden_from(user) and not admin:
+            raise unknown
         if isinstance(message.state, EntryState) and message.state.recall_seq:
             raise AlreadyRecalled(f"message {seq} was recalled")
         if not message.extensible:
@@ -143,4 +144,6 @@ class ExtensionPoster:
             return
         sides = ((user, destination.receiver), (destination.receiver, user))
         for owner, notice.peer in dict.fromkeys(sides):  # one side of a conversation with oneself
+            if target.is_hidden_from(owner):
+                continue
             self._bus.publish(Event((owner,), session.EVENT_EXTENSIONS, msgspec.Raw(encode(notice)), origin, plain))

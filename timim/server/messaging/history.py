@@ -119,7 +119,7 @@ class HistoryReader:
         for entry in page.entries:
             entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
             hidden = entry.kind == ACTION and (plain or (floor > 1 and target_of(entry) < floor))
-            hidden = hidden or (group and is_hidden(entry, user))
+            hidden = hidden or is_hidden(entry, user)
             entries.append(gone(entry.seq) if hidden else self.render(entry, group=group))
             expected = entry.seq - 1
         entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
@@ -164,7 +164,7 @@ def _fitting(page: TimelinePage) -> TimelinePage:
 
 
 def is_hidden(entry: StoredEntry, user: str) -> bool:
-    """Return True if an entry of a group is a message to other members, or an action on such a message."""
+    """Return True if an entry is a message to other members of a group, or an action on a message that the user never got."""
     if entry.kind not in (ACTION, TARGETED):
         return False
     audience = audience_of(entry.tail)

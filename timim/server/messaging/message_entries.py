@@ -7,7 +7,6 @@ import msgspec
 from ...protocol.entries import EntryPayload, MentionItem, MessageControl
 from ..integrations.before import ApprovedMessage
 from ..store.base import HIDDEN, MESSAGE, TARGETED, UNCOUNTED, UNLISTED, StoredAccount
-from .destinations import audience
 from .send_options import PLAIN, SendOptions
 from .validation import OutgoingMessage
 
@@ -35,7 +34,9 @@ def control_of(options: SendOptions) -> MessageControl | msgspec.UnsetType:
     return options.control if options.control != PLAIN.control else msgspec.UNSET
 
 
-def payload_of(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: StoredAccount) -> EntryPayload:
+def payload_of(
+    outgoing: OutgoingMessage, approved: ApprovedMessage, sender: StoredAccount, audience: tuple[str, ...] = ()
+) -> EntryPayload:
     payload = EntryPayload(
         from_account=outgoing.sender,
         msg_seq=outgoing.msg_seq,
@@ -56,7 +57,7 @@ def payload_of(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Sto
         payload.mentions = [MentionItem(account=user) if user else MentionItem(all_flag=1) for user in outgoing.mentions]
     if (options := outgoing.options) is not PLAIN:
         payload.control = control_of(options)
-        payload.audience = audience(outgoing)
+        payload.audience = audience
         payload.life_s = options.life_s
         payload.unreported = int(options.unreported)
         payload.extensible = int(options.extensible)

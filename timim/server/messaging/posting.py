@@ -35,7 +35,8 @@ from ..store.base import (
     timeline_of,
 )
 from .admission import MessageRules
-from .destinations import Destination, GroupDestination, audience, resolve
+from .deletion_notices import publish_deletions
+from .destinations import Destination, GroupDestination, resolve
 from .message_entries import kind_of, payload_of
 from .message_reports import failure_report, sent_report
 from .sender_lane import LanePlace, SenderLane
@@ -188,7 +189,8 @@ class MessagePoster:
             destination.check_message(self._rules.admission, outgoing)
         except ServerRefused as exc:
             return await self._existing_or_raise(posting, destination.timeline, exc)
-        payload = payload_of(outgoing, approved, sender)
+        audience = destination.audience(outgoing)
+        payload = payload_of(outgoing, approved, sender, audience)
         destination.address(payload, sender)
         packed = encode_payload(payload)
         if destination.is_online_only(outgoing):
@@ -197,6 +199,9 @@ class MessagePoster:
                 await self._integrations.outbox.add(sent_report(outgoing, approved, sender, destination, online_at=posted.time))
             return posted
         entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=posting.media)
+        if audience:
+            hidden_from = outgoing.sender if outgoing.options.unsynced else ""
+            entry = replace(entry, audience=audience, hidden_from=hidden_from)
         if self._reports(destination, outgoing):
             report = sent_report(outgoing, approved, sender, destination)
             entry = replace(entry, callbacks=self._integrations.outbox.rows((report,)))
@@ -238,7 +243,7 @@ class MessagePoster:
         note_stored()
         group_id = destination.group_id
         rendered = render_entry(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
-        if entry.audience:  # sent to each of them, because the other members must not receive it on any node
+        if entry.audience:  # sent to each of them, because no other user may receive it on any node
             event = Event(entry.audience, destination.push_kind, rendered, origin, seq=appended.seq)
         else:
             recipients, seq = destination.recipients(appended.seq), appended.seq
@@ -250,6 +255,8 @@ class MessagePoster:
             failpoint("before-publish")
             self._bus.publish(event)
             failpoint("after-publish")
+            if appended.hidden is not None:
+                publish_deletions(self._bus, entry.hidden_from, appended.hidden)
             self._integrations.on_stored(entry.timeline)
             self._integrations.outbox.on_stored(entry.callbacks)
         else:
@@ -349,6 +356,5 @@ class MessagePoster:
             mentions=outgoing.mentions,
             kind=kind_of(outgoing.options),
             checks=current_checks(),
-            audience=audience(outgoing),
             window_s=outgoing.repeat_s,
         )

@@ -14,6 +14,7 @@ from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest, SendG
 
 LIFE_LIMIT_S = 7 * 86_400  # Tencent's longest MsgLifeTime; a longer one counts as this one
 RECEIVERS_LIMIT = 50
+NOT_TO_SENDER = 2  # a value of SyncOtherMachine
 _CONTROLS = ("NoUnread", "NoLastMsg", "WithMuteNotifications", "NoMsgCheck")
 _CALLBACKS = ("ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback")
 _C2C, _GROUP = 90001, 10004  # Tencent's codes of an invalid parameter
@@ -30,6 +31,7 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
         unasked: Make no callback before sending.
         unreported: Make no callback after sending.
         extensible: Users may set extensions of the message.
+        unsynced: The sender of the C2C message gets no copy of it, neither now nor later.
     """
 
     online: bool = False
@@ -39,6 +41,7 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
     unasked: bool = False
     unreported: bool = False
     extensible: bool = False
+    unsynced: bool = False
 
     @property
     def targeted(self) -> bool:
@@ -49,20 +52,26 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
 PLAIN = SendOptions()
 
 
-def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
-    """Return the options of a C2C message; only those of an administrator can omit callbacks.
+def c2c_options(body: SendC2CRequest, *, admin: bool = False, rest: bool = False) -> SendOptions:
+    """Return the options of a C2C message.
+
+    Args:
+        body: The request.
+        admin: An administrator sends it, who may omit callbacks.
+        rest: The request came over REST, where the sender's account may be left out.
 
     Raises:
         InvalidArgument: A field has a value that is not served (90001).
     """
     if _is_plain(body):
         return PLAIN
-    for name, value, served in (
-        ("SyncOtherMachine", body.sync_other_machine, 1),
-        ("IsNeedReadReceipt", body.receipt, 0),
-    ):
-        if value not in (0, served):
-            raise InvalidArgument(f"{name} {value} is not supported; leave it out, or set it to {served}", code=_C2C)
+    if body.receipt:
+        raise InvalidArgument(f"IsNeedReadReceipt {body.receipt} is not supported; leave it out, or set it to 0", code=_C2C)
+    unsynced = admin and rest and body.sync_other_machine == NOT_TO_SENDER
+    if not unsynced and body.sync_other_machine not in (0, 1):
+        only = "or 2 " if rest else ""
+        text = f"SyncOtherMachine {body.sync_other_machine} is not supported; leave it out, or set it to 1 {only}".rstrip()
+        raise InvalidArgument(text, code=_C2C)
     callbacks = _omitted_callbacks(body.without_callbacks, _C2C, admin=admin)
     life = body.msg_life_time
     if not isinstance(life, msgspec.UnsetType) and life < 0:
@@ -70,10 +79,11 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
     online = bool(body.online_only) or life == 0
     control = _control(body.control, _C2C)
     extensible = bool(body.extensible)
-    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL and not any((*callbacks, extensible)):
+    rare = (*callbacks, extensible, unsynced)
+    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL and not any(rare):
         return PLAIN
     life_s = min(life, LIFE_LIMIT_S) if not isinstance(life, msgspec.UnsetType) and not online else 0
-    return SendOptions(online, (), control, life_s, *callbacks, extensible)
+    return SendOptions(online, (), control, life_s, *rare)
 
 
 def _is_plain(body: SendC2CRequest) -> bool:

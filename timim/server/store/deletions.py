@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
 
-from .entries import ACTION
+from .entries import ACTION, Deletion, DeletionChange
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
 DELETED, CLEARED, UNLISTED = 1, 2, 3  # of `kind`: one message; all up to a seq; out of the list until a later message
@@ -25,26 +24,14 @@ _CLEARED_SEQ = (
     "(SELECT max(d.seq) FROM deletions d WHERE d.user_id=contacts.user_id AND d.timeline=contacts.timeline"
     f" AND d.kind={CLEARED})"
 )
+_WITHOUT_HISTORY = (  # the user sees no earlier message, and has not cleared the conversation: its list does not have it
+    "SELECT 1 FROM contacts c WHERE c.user_id=? AND c.timeline=? AND c.floor=? AND c.floor>1 AND NOT EXISTS(SELECT 1"
+    f" FROM deletions d WHERE d.user_id=c.user_id AND d.timeline=c.timeline AND d.kind={CLEARED} AND d.seq=c.floor-1)"
+)
 _INSERT = (
     "INSERT INTO deletions(user_id, timeline, kind, seq, number) VALUES(?,?,?,?,?)"
     " ON CONFLICT(user_id, timeline, kind, seq) DO NOTHING"
 )
-
-
-class Deletion(NamedTuple):
-    """A deletion of the log. `timeline` is the name of the timeline."""
-
-    number: int
-    timeline: str
-    kind: int
-    seq: int
-
-
-class DeletionChange(NamedTuple):
-    """The deletions of one request, and the last number of the log before them."""
-
-    before: int
-    deletions: Sequence[Deletion] = ()
 
 
 class DeletionStore:
@@ -132,6 +119,22 @@ def delete_messages(user: str, name: str, seqs: Sequence[int], time: int) -> Ope
     if made:
         yield from _insert(user, timeline, made)
         yield Execute("UPDATE contacts SET read_time=? WHERE user_id=? AND timeline=?", (time, user, timeline))
+    return DeletionChange(before, made)
+
+
+def hide(user: str, timeline: int, name: str, seq: int, time: int) -> Operation[DeletionChange]:
+    """Delete a new entry for one user of its timeline. A conversation that the user did not have does not become listed."""
+    before = yield from _locked(user)
+    new = yield Execute(
+        "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING RETURNING timeline",
+        (user, timeline),
+    )
+    made = [Deletion(before + 1, name, DELETED, seq)]
+    if new or (yield Execute(_WITHOUT_HISTORY, (user, timeline, seq))):
+        made.append(Deletion(before + 2, name, UNLISTED, seq))
+        yield Execute("DELETE FROM deletions WHERE user_id=? AND timeline=? AND kind=?", (user, timeline, UNLISTED))
+    yield from _insert(user, timeline, made)
+    yield Execute("UPDATE contacts SET read_time=? WHERE user_id=? AND timeline=?", (time, user, timeline))
     return DeletionChange(before, made)
 
 

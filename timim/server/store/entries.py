@@ -93,6 +93,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
     window_s: int = 0  # time after which `msg_key` names another message; 0 for never
     callbacks: tuple[NewCallback, ...] = ()  # that are stored with the entry
+    hidden_from: str = ""  # a user of the conversation who never sees the entry, as if it were deleted for this user
     imported: bool = False  # keeps its time, or is refused; its `msg_key` names it for all senders of the timeline
 
     @property
@@ -106,17 +107,42 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
         return self.receipt or bool(self.mentions)
 
     @property
+    def is_stored_alone(self) -> bool:
+        """True if no statement for many entries can store this one. Such entries are rare."""
+        return bool(self.media or self.window_s or self.callbacks or self.hidden_from)
+
+    @property
     def is_overtaken(self) -> bool:
         """True if an earlier entry of the sender failed after this one was submitted."""
         return self.place is not None and self.place.failed
 
 
+class Deletion(NamedTuple):
+    """A deletion in the log of a user. `timeline` is the name of the timeline."""
+
+    number: int
+    timeline: str
+    kind: int
+    seq: int
+
+
+class DeletionChange(NamedTuple):
+    """The deletions of one request, and the last number of the log before them."""
+
+    before: int
+    deletions: Sequence[Deletion] = ()
+
+
 class Appended(msgspec.Struct, frozen=True, gc=False):
-    """The seq and time of a stored entry. `duplicate` is set if the entry already existed."""
+    """The seq and time of a stored entry.
+
+    `duplicate` is set if the entry already existed. `hidden` has the deletions of the user from whom a new entry is hidden.
+    """
 
     seq: int
     time: int
     duplicate: bool = False
+    hidden: DeletionChange | None = None
 
 
 class NewAction(msgspec.Struct, frozen=True):

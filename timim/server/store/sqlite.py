@@ -33,7 +33,7 @@ class SqliteEngine:
 
     def append(self, entry: NewEntry) -> Awaitable[Appended]:
         """Queue an append. Appends of one loop iteration, and those queued during a write, share one transaction."""
-        if entry.media or entry.has_requests or entry.checks or entry.window_s or entry.callbacks:  # rare: more statements
+        if entry.is_stored_alone or entry.has_requests or entry.checks:  # rare: more statements
             return self.submit(partial(timelines.append, entry))
         return self._database.submit_item(_append_all, entry)
 

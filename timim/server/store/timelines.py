@@ -10,7 +10,7 @@ from ...errors import InvalidArgument, MsgIdConflict
 from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
 from . import callbacks, media, receipts, versions
-from .deletions import NOT_DELETED
+from .deletions import NOT_DELETED, hide
 from .entries import Appended, NewEntry, StoredEntry, TimelinePage, stored_entry
 from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
@@ -165,10 +165,11 @@ def append(entry: NewEntry) -> Operation[Appended]:
             yield from media.grant(entry.sender, user, entry.media, entry.time)
     if entry.has_requests:
         yield from receipts.insert_requests(timeline, seq, entry)
+    hidden = (yield from hide(entry.hidden_from, timeline, entry.timeline, seq, time)) if entry.hidden_from else None
     if seq == 1 and entry.contacts:
         yield ExecuteMany(_LIST, [(user, timeline) for user in sorted(entry.contacts)])
     yield from callbacks.insert(entry.callbacks, seq, time)
-    return Appended(seq, time)
+    return Appended(seq, time, hidden=hidden)
 
 
 class _Position(NamedTuple):
@@ -182,8 +183,9 @@ class _Position(NamedTuple):
 def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
     """Append many entries in as few statements as their timelines allow.
 
-    The entries must refer to no content, mention nobody, request no receipts, cause no callbacks and have no window. Entries of
-    new timelines are appended one by one. If one of the entries already exists, all are appended one by one.
+    The entries must refer to no content, mention nobody, request no receipts, be hidden from nobody, cause no callbacks and
+    have no window. Entries of new timelines are appended one by one. If one of the entries already exists, all are appended one
+    by one.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))

@@ -139,7 +139,7 @@ class PostgresEngine:
     async def append(self, entry: NewEntry) -> Appended:
         """Queue an append. Waiting appends are executed in one statement."""
         # rare: the sender's access to content is checked first, and the statement knows neither kinds nor windows
-        if entry.media or entry.kind or entry.window_s or entry.callbacks:
+        if entry.is_stored_alone or entry.kind:
             return await self.submit(partial(timelines.append, entry))
         self._check_open()
         result: Appended = await self._queue.submit(_QueuedWrite(entry=entry))
