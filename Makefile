@@ -11,6 +11,7 @@ EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
 BOTS := $(addprefix examples/,echo_bot.py order_desk.py group_moderator.py daily_report.py)  # they stay up until a signal
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
+ON_CLUSTER := tests/hostile tests/integration tests/durability  # the other folders start no server, or gateways of their own
 
 # Without cached bytecode each Python process compiles timim anew. The cache is in .venv, so the source folders stay clean.
 unexport PYTHONDONTWRITEBYTECODE
@@ -100,7 +101,7 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 			echo "judge: npm ci in $(WEB)"; \
 			(cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready); fi; \
 	fi; \
-	code=0; $(PY) tests/interop/isolated.py $(PY) -m pytest -m judge tests/interop || code=$$?; \
+	code=0; $(PY) tests/interop/isolated.py $(PY) -m pytest -m judge tests/interop $(ARGS) || code=$$?; \
 	if [ $$code -eq 77 ]; then echo "judge: SKIPPED, see above"; elif [ $$code -ne 0 ]; then exit $$code; fi
 
 bench: $(READY)  ## measure timim beside the floor
@@ -116,9 +117,10 @@ soak: $(READY)  ## the long tests
 	@code=0; $(PY) -m pytest -m soak --timeout=0 $(ARGS) || code=$$?; \
 	if [ $$code -eq 5 ]; then echo "soak: no such test yet"; else exit $$code; fi
 
-test-cluster: $(READY)  ## every part of a cluster killed 20 times, and the behaviour tests on two gateways
+test-cluster: $(READY)  ## every part of a cluster killed 20 times, and the tests with servers and the judges on two gateways
 	@$(PY) -m pytest -m cluster --timeout=0 -s tests/cluster/test_deaths.py
-	@$(PY) -m pytest -n $(WORKERS) --backend=cluster --timeout=180 $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --backend=cluster --timeout=180 $(ON_CLUSTER) $(ARGS)
+	@$(MAKE) --no-print-directory judge ARGS="--backend=cluster --timeout=180"
 
 fuzz: $(READY)  ## the property tests again, with many more examples
 	@code=0; $(PY) -m pytest -n $(WORKERS) -m "hypothesis and not judge" --hypothesis-profile=fuzz --timeout=0 $(ARGS) || code=$$?; \

@@ -158,24 +158,19 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         yield running
 
 
+OWN_GATEWAYS = Path(__file__).parent / "cluster"
 # These files and tests concern a single process and its file; the cluster has tests of its own for the same subjects.
 ONE_PROCESS = {
     "test_rates.py": "each gateway counts the requests of a user for itself",
     "test_acks.py": "failpoints and kills of the one process",
     "test_cli.py": "the command line beside the server's data folder, which has its key",
     "test_cli_files.py": "the command line beside the server's data folder, which has its key",
-    "test_cluster.py": "makes its own gateways",
     "test_deadlines.py": "the connections of one process",
     "test_waiting_bytes.py": "the memory of one process",
     "test_the_command_line_ends_logins": "the command line beside the server's data folder, which has its key",
     "test_a_revocation_cuts_the_sockets_on_every_gateway": "makes its own gateways",
-    "test_deaths.py": "makes its own gateways",
-    "test_delivery.py": "makes its own gateways",
-    "test_crash_before_publish.py": "makes its own gateways",
-    "test_cluster_joins.py": "makes its own gateways",
-    "test_cluster_operations.py": "makes its own gateways",
-    "test_deployment.py": "makes its own gateways",
-    "test_restore.py": "makes its own gateways",
+    "test_requests_over_a_rate_are_refused_until_the_time_to_wait_is_over": "each gateway counts the requests for itself",
+    "test_a_login_names_the_devices_that_it_ended": "the callback names the devices on the node of the login",
     "test_power_cut.py": "the file below the server",
     "test_a_full_disk_of_the_server_refuses_messages_and_recovers": "the file below the server",
     "test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetched_again": "puts its file back",
@@ -185,9 +180,6 @@ ONE_PROCESS = {
     "test_equal_requests_at_once_are_fetched_once": "counts every request; a comparison between gateways may add one",
     "test_a_server_that_does_not_recognise_a_resend_is_detected_in_a_storm": "its mutant is of the file's store",
     "test_a_server_that_loses_or_repeats_is_detected": "its mutants are of the file's store",
-    "test_a_picture_sent_at_one_gateway_is_downloaded_at_another": "makes its own gateways",
-    "test_a_storm_on_two_gateways_loses_nothing": "makes its own gateways",
-    "test_gateways_read_old_history_from_their_replica": "makes its own gateways",
     "test_the_cost_of_a_login_depends_on_changes_not_on_conversations": "its file is filled by bench/login_cost.py",
 }
 
@@ -245,7 +237,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--backend") == "cluster":
         for item in items:
             name = getattr(item, "originalname", None) or item.name
-            if why := ONE_PROCESS.get(item.path.name) or ONE_PROCESS.get(name):
+            if item.path.is_relative_to(OWN_GATEWAYS):
+                item.add_marker(pytest.mark.skip(reason="makes its own gateways; `make unit` runs it"))
+            elif why := ONE_PROCESS.get(item.path.name) or ONE_PROCESS.get(name):
                 item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
 
 

@@ -44,6 +44,7 @@ __all__ = [
 
 _AT_MOST_ONE: dict[type[Elem], str] = {SoundElem: "sound", FileElem: "file"}
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
+_ONLY_TEXT = frozenset({TextElem})  # kinds of elems that have no content to fetch
 
 
 @refusing(
@@ -115,7 +116,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         if self._elems is None:
             assert self._decode is not None
             self._elems, self._body = self._decode(self._body), b""
-            if self._owner is not None and {*map(type, self._elems)} != {TextElem}:
+            if self._owner is not None and not _ONLY_TEXT.issuperset(map(type, self._elems)):
                 self._owner.bind_elems(self._elems)
         return self._elems
 
@@ -393,7 +394,7 @@ class Message(MessageFields, Sequence[AnyElem]):
 
     def bind(self, owner: MessageOwner[Message]) -> None:
         """Set the client that executes the actions on this message; the client calls this for each message it makes."""
-        if self._owner is not owner and self._elems is not None:
+        if self._owner is not owner and self._elems is not None and not _ONLY_TEXT.issuperset(map(type, self._elems)):
             owner.bind_elems(self._elems)
         self._owner = owner
 

@@ -6,6 +6,7 @@ Values are compared, not only codes, and a user's device sees the effects.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,14 +24,18 @@ pytestmark = [pytest.mark.judge, pytest.mark.asyncio(loop_scope="module")]
 
 
 class Judge:
-    """The client, whose methods block, in a thread."""
+    """The client, whose methods block, in a thread. Its calls go to the gateways in turns."""
 
     def __init__(self, server: RunningServer) -> None:
-        url = server.url.replace("ws", "http", 1) + "/v4"
-        self._client = tencent.TCIMClient(server.app_id, server.secret_key, "administrator", tencent_url=url)
+        self._gateways = itertools.cycle(
+            tencent.TCIMClient(
+                server.app_id, server.secret_key, "administrator", tencent_url=url.replace("ws", "http", 1) + "/v4"
+            )
+            for url in server.urls
+        )
 
     async def call(self, method: str, *args: Any, **options: Any) -> dict[str, Any]:
-        response = await asyncio.to_thread(getattr(self._client, method), *args, **options)
+        response = await asyncio.to_thread(getattr(next(self._gateways), method), *args, **options)
         assert response is not None, f"{method} raised an error in the client; see its log"
         assert response.status_code == 200
         reply: dict[str, Any] = response.json()

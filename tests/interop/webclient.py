@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.gateways import next_gateway
 from timim import sign_user
 from timim.testing import RunningServer
 
@@ -109,11 +110,11 @@ class WebClient:
 
 @asynccontextmanager
 async def web_client(server: RunningServer, user: str, *, url: str = "") -> AsyncIterator[WebClient]:
-    """Create a web client for this server (through another endpoint at `url`), not logged in."""
+    """Create a web client for the next gateway of this server (through another endpoint at `url`), not logged in."""
     node = shutil.which("node")
     assert node is not None, "the interoperability tests need Node"
     process = await asyncio.create_subprocess_exec(
-        *(node, "judge.mjs", str(server.app_id), url or server.url),
+        *(node, "judge.mjs", str(server.app_id), url or next_gateway(server)),
         cwd=WEB,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.gateways import next_gateway
 from timim import ConnectionFailed, TimimError, sign_user
 from timim.protocol import messages, session
 from timim.protocol.codec import Body, Command, Reply, Request, decode
@@ -113,8 +114,8 @@ class RawSession:
 
 @asynccontextmanager
 async def raw_session(server: RunningServer | LocalServer, url: str = "") -> AsyncIterator[RawSession]:
-    """Open a websocket that is not logged in."""
-    opened = RawSession(server, await Link.open(url or server.url, _NoPushes(), timeout_s=WAIT_S))
+    """Open a websocket to a gateway of the server, or to `url`, that is not logged in."""
+    opened = RawSession(server, await Link.open(url or next_gateway(server), _NoPushes(), timeout_s=WAIT_S))
     try:
         yield opened
     finally:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx2
 
 import timim
+from tests.support.gateways import next_gateway
 from timim.testing import LocalServer, RunningServer
 
 TEXT = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello"}}]
@@ -19,12 +20,12 @@ def text(content: str) -> list[dict[str, Any]]:
 
 
 class RestClient:
-    """A client of the REST API, which signs each request as an administrator."""
+    """A client of the REST API, which signs each request as an administrator. Its requests go to the gateways in turns."""
 
     def __init__(self, server: RunningServer | LocalServer, *, admin: str = "administrator") -> None:
         self._server = server
         self.admin = admin
-        self._http = httpx2.AsyncClient(base_url=server.url.replace("ws", "http", 1), trust_env=False)
+        self._http = httpx2.AsyncClient(trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,7 +50,7 @@ class RestClient:
     ) -> dict[str, Any]:
         """Call a command (`service/name`), and return its reply, which must have status 200."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        response = await self._http.request(method, f"/v4/{command}", params=self.query(**query), content=content)
+        response = await self._http.request(method, self._url(f"/v4/{command}"), params=self.query(**query), content=content)
         assert response.status_code == 200, (command, response.status_code, response.text)
         reply: dict[str, Any] = response.json()
         assert (reply["ActionStatus"] == "OK") == (reply["ErrorCode"] == 0), reply
@@ -57,7 +58,10 @@ class RestClient:
 
     async def get(self, path: str) -> str:
         """Return the text of another page of the server."""
-        return (await self._http.get(path)).text
+        return (await self._http.get(self._url(path))).text
+
+    def _url(self, path: str) -> str:
+        return next_gateway(self._server).replace("ws", "http", 1) + path
 
     async def done(self, command: str, body: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         """Call a command that must succeed."""

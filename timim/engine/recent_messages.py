@@ -23,6 +23,7 @@ class RecentMessages:
         self._messages: list[Message] = []
         self._positions: dict[int, int] = {}  # by local_id, of messages without a seq
         self._last_seq = 0
+        self._last_id = 0  # the highest local_id: a row above it is not present
         self._acked_seq = 0  # messages that are being sent are behind this seq
         self._sorted = True
 
@@ -47,8 +48,9 @@ class RecentMessages:
         if message.is_self and message in messages:
             self._sorted = False  # it has a seq now, or is sent again
             return
-        if seq <= self._last_seq and local_id and any(one.local_id == local_id for one in messages):
+        if seq <= self._last_seq and 0 < local_id <= self._last_id and any(one.local_id == local_id for one in messages):
             return
+        self._last_id = max(self._last_id, local_id)
         if not seq:
             self._positions.setdefault(local_id, self._last_seq)
         elif seq > self._last_seq:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.paths import DOCS, MEDIA
+from tests.support.waiting import newest_message
 from timim import Client, FileElem, ImageElem, InvalidArgument
 from timim.results.dataframes import COLUMNS
 from timim.testing import RunningServer
@@ -39,6 +40,7 @@ async def test_a_page_becomes_a_frame_with_documented_columns(shared_server: Run
 
     async with shared_server.client("alice") as alice, shared_server.client("bob") as bob:
         await talk(alice, bob)
+        await newest_message(bob.c2c("alice"), lambda message: message.text == "an answer")
         page = await bob.c2c("alice").get_messages(20)
         frame = await page.to_dataframe()
         assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(COLUMNS)
@@ -64,6 +66,7 @@ async def test_a_conversation_becomes_a_frame_of_its_newest_messages(shared_serv
         there = ann.c2c("ben")
         for number in range(130):
             await there.send(f"number {number}")
+        await newest_message(ben.c2c("ann"), lambda message: message.text == "number 129")
         steps: list[tuple[int, int]] = []
         frame = await ben.c2c("ann").to_dataframe(limit=120, progress=lambda done, total: steps.append((done, total)))
         assert list(frame["text"]) == [f"number {number}" for number in range(10, 130)]

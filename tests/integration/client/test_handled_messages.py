@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.waiting import newest_message
 from timim import (
     Client,
     HandlerFailed,
@@ -317,6 +318,7 @@ async def test_a_repeated_handler_sends_nothing_twice_and_gets_the_first_message
         await ann.c2c(name).send("hello")
         async with asyncio.timeout(LIMIT_S):
             await done.wait()
+        await newest_message(ann.c2c(name), lambda message: message.text == "only in the second attempt")
         history = [one.text async for one in ann.c2c(name).history(oldest_first=True)]
     assert seen == [
         ("reply in attempt 1", False),
@@ -349,6 +351,7 @@ async def test_what_the_server_refused_is_sent_again_with_the_new_content(
         await ann.c2c(name).send("hello")
         async with asyncio.timeout(LIMIT_S):
             await done.wait()
+        await newest_message(ann.c2c(name), lambda message: message.text == "a text instead")
         assert [one.text async for one in ann.c2c(name).history(oldest_first=True)] == ["hello", "a text instead"]
         assert [one.text for one in await bot.c2c(person).get_local_messages(10)] == ["a text instead", "hello"]
 
@@ -371,6 +374,7 @@ async def test_two_replicas_of_a_bot_answer_once(server: RunningServer, users: t
         await ann.c2c(name).send("hello")
         async with asyncio.timeout(LIMIT_S):
             await answered.wait()
+        await newest_message(ann.c2c(name), lambda message: message.sender == name)
         assert len([one async for one in ann.c2c(name).history()]) == 2
         for replica, failure in zip(replicas, failures, strict=True):
             local = await replica.c2c(person).get_local_messages(10)
@@ -411,6 +415,7 @@ async def test_routers_and_tasks_of_a_handler_send_once_too(server: RunningServe
         async with asyncio.timeout(LIMIT_S):
             await done.wait()
             await later[0]
+        await newest_message(ann.c2c(name), lambda message: message.text == "c")
         assert [one.text async for one in ann.c2c(name).history(oldest_first=True)] == ["hello", "a 1", "b", "c"]
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.waiting import newest_message
 from timim import (
     ClientEvent,
     ConversationType,
@@ -101,7 +102,7 @@ async def test_the_conversation_of_a_closed_client_answers_and_does_not_send(ser
 async def test_a_copy_keeps_the_content_and_belongs_to_no_client(server: RunningServer, looked_at: bool) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         await alice.c2c("bob").send("hello")
-        (message,) = await bob.c2c("alice").get_messages(1)
+        message = await newest_message(bob.c2c("alice"))
         if looked_at:
             assert message.elems == (TextElem(text="hello"),)
         for other in (copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
@@ -116,7 +117,7 @@ async def test_a_copy_keeps_the_content_and_belongs_to_no_client(server: Running
 async def test_a_pickled_message_has_no_credentials_of_the_client(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         await alice.c2c("bob").send(FileElem(data=b"secret", filename="f"))
-        (message,) = await bob.c2c("alice").get_messages(1)
+        message = await newest_message(bob.c2c("alice"))
         assert isinstance(message[0], FileElem)
         assert await message[0].read() == b"secret"
         (other,) = pickle.loads(pickle.dumps(message))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import timim
+from tests.support.waiting import newest_message
 from timim import Client, FileElem, Message, MessageFailed, MessageStatus
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -106,8 +107,7 @@ async def test_content_that_was_uploaded_before_the_failure_is_sent_again(server
         message = await failed_message(alice, FileElem(data=b"content", filename="a.txt"))
         async with server.client("bob") as bob:
             await message.resend()
-            (got,) = await bob.c2c("alice").get_messages()
-            (elem,) = got
+            (elem,) = await newest_message(bob.c2c("alice"))
             assert isinstance(elem, FileElem)
             assert await elem.read() == b"content"
 

@@ -19,7 +19,7 @@ from tests.support.rest import RestClient, text
 from tests.support.webhook_receiver import Call, WebhookReceiver, agree, reply, webhook_receiver
 from timim.protocol import callbacks as names
 from timim.server import Settings
-from timim.testing import RunningServer, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 ALL = ",".join(sorted(names.CALLBACKS))
 
@@ -41,6 +41,7 @@ class Scene:
     alice: timim.Client
     bob: timim.Client
     rest: RestClient
+    at_bob: EventRecorder
     group_id: str = ""
     topic_id: str = ""
 
@@ -87,13 +88,20 @@ async def recall_newest(conversation: timim.Conversation) -> None:
     await (await conversation.send("a mistake")).recall()
 
 
+async def read(scene: Scene) -> None:
+    await scene.at_bob.wait_for_message(lambda message: message.text == "by REST")
+    await scene.bob.c2c("alice").mark_read()
+
+
 async def read_in_group(scene: Scene) -> None:
-    await scene.talk.send("read me", request_receipt=True)
+    sent = await scene.talk.send("read me", request_receipt=True)
+    await scene.at_bob.wait_for_message(lambda message: message.msg_id == sent.msg_id)
     await scene.bob.group(scene.group_id).mark_read()
 
 
 async def read_in_topic(scene: Scene) -> None:
-    await scene.alice.group(scene.topic_id).send("read me", request_receipt=True)
+    sent = await scene.alice.group(scene.topic_id).send("read me", request_receipt=True)
+    await scene.at_bob.wait_for_message(lambda message: message.msg_id == sent.msg_id)
     await scene.bob.group(scene.topic_id).mark_read()
 
 
@@ -242,7 +250,7 @@ TABLE: list[tuple[str, Cause, dict[str, dict[str, Any]]]] = [
     ),
     (
         "reading",
-        lambda s: s.bob.c2c("alice").mark_read(),
+        read,
         {names.C2C_READ: {"Report_Account": "bob", "Peer_Account": "alice", "UnreadMsgNum": 0}},
     ),
     (
@@ -370,8 +378,10 @@ async def test_each_callback_fires_once_for_its_cause(back_end: WebhookReceiver)
     fired: set[str] = set()
     async with server_with(back_end) as server, RestClient(server) as rest:
         await server.add_users("carol")
-        async with server.client("alice") as alice, server.client("bob") as bob:
-            scene = Scene(alice, bob, rest)
+        bob = server.client("bob")
+        at_bob = EventRecorder(bob)
+        async with server.client("alice") as alice, bob:
+            scene = Scene(alice, bob, rest, at_bob)
             await back_end.until(lambda calls: len(calls) == 4)
             assert [call.body["Info"]["Action"] for call in back_end.calls[:2]] == ["Login", "Logout"]
             for name, cause, expected in TABLE:

@@ -202,6 +202,7 @@ async def test_a_broadcast_reaches_all_live_rooms_once() -> None:
         await team.conversation.send("end")
         await rest.call(GROUPS + "send_broadcast_msg", body | {"Random": 8, "From_Account": "alice"})
         await heard.wait_for_messages(3)
+        await eventually(lambda: all((last := room.conversation.last_message) and last.sender == "alice" for room in rooms))
         for room in rooms:
             shown = [(message.sender, message.text) async for message in room.conversation.history() if message.text]
             assert sorted(shown) == [("administrator", "the show ends"), ("alice", "the show ends")]

@@ -155,8 +155,9 @@ async def test_a_foreign_merger_is_kept_byte_for_byte_and_an_oversized_one_does_
 
 async def test_a_merger_is_stored_under_a_key_that_only_its_readers_load(server: RunningServer) -> None:
     async with server.client("a9") as alice, server.client("b9") as bob:
+        heard = EventRecorder(bob)
         await alice.c2c("b9").send("one")
-        (message,) = await bob.c2c("a9").get_messages(5)
+        message = await heard.wait_for_message()
         merged = msgspec.Raw(merge_messages([message], title="-").content)
         link, other = alice.engine.connection.link(), bob.engine.connection.link()
         saved = await link.call(stored.SAVE_MERGER, stored.SaveMergerRequest(messages=merged), timeout_s=5)

@@ -80,6 +80,10 @@ class Listener(Protocol):
         """Return True if this user is logged in on this node."""
         ...
 
+    def platforms(self, user: str) -> set[str]:
+        """Return the platforms of this user's devices that are logged in on this node."""
+        ...
+
     def on_remote_login(self, login: LoginAnnouncement) -> None:
         """React to the login on another node of a user who has sessions on this node."""
         ...
@@ -141,6 +145,10 @@ class Bus(Protocol):
 
     async def online(self, users: Collection[str]) -> set[str]:
         """Return those of `users` who have sessions on any node. Nodes that cannot be reached now are left out."""
+        ...
+
+    async def platforms(self, users: Collection[str]) -> dict[str, set[str]]:
+        """Return the platforms of each user's devices on all nodes. Nodes that cannot be reached now are left out."""
         ...
 
     def join(self, listener: Listener) -> None: ...

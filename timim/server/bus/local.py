@@ -40,6 +40,9 @@ class LocalBus:
     async def online(self, users: Collection[str]) -> set[str]:
         return {user for user in users if any(listener.online(user) for listener in self._listeners)}
 
+    async def platforms(self, users: Collection[str]) -> dict[str, set[str]]:
+        return {user: {name for listener in self._listeners for name in listener.platforms(user)} for user in users}
+
     async def start(self) -> None:
         """Do nothing."""
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 
+from ...protocol.session import PLATFORMS
 from ..metrics import BusMetrics
 from .base import Event, Invalidation, Listener, LoginAnnouncement, Memberships, PresenceReports
 from .heartbeats import HEARTBEAT_S, HeartbeatMonitor
@@ -25,6 +26,7 @@ from .presence_query import PresenceQuery
 
 AWAY_COMPARE_S = 5.0  # during an outage of NATS, messages posted on other nodes are found after at most this time
 USERS_A_QUESTION = 1000
+DEVICE_MARK = "\n"  # no user id contains it; a node of an older version knows no such user, and answers "not online"
 
 
 class NatsBus:
@@ -97,11 +99,13 @@ class NatsBus:
         self._connection.send(self._subjects.user(login.user), pack(Hint.of_login(login)))
 
     async def online(self, users: Collection[str]) -> set[str]:
-        found = {user for user in users if self._online_here(user)}
-        asked = [user for user in users if user not in found]
-        for at in range(0, len(asked), USERS_A_QUESTION):
-            if not self.away:
-                found |= await self._queries.ask(asked[at : at + USERS_A_QUESTION], self._heartbeats.node_ids)
+        return await self._online_anywhere(users)
+
+    async def platforms(self, users: Collection[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {user: set() for user in users}
+        for name in await self._online_anywhere([f"{user}{DEVICE_MARK}{platform}" for user in users for platform in PLATFORMS]):
+            user, _, platform = name.partition(DEVICE_MARK)
+            found[user].add(platform)
         return found
 
     async def listen(self, user: str) -> None:
@@ -110,7 +114,19 @@ class NatsBus:
     def unlisten(self, user: str) -> None:
         self._subscriptions.unlisten(user)
 
-    def _online_here(self, user: str) -> bool:
+    async def _online_anywhere(self, names: Collection[str]) -> set[str]:
+        """Return those of `names` that are online on any node: users, or users and a platform with DEVICE_MARK between."""
+        found = {name for name in names if self._online_here(name)}
+        asked = [name for name in names if name not in found]
+        for at in range(0, len(asked), USERS_A_QUESTION):
+            if not self.away:
+                found |= await self._queries.ask(asked[at : at + USERS_A_QUESTION], self._heartbeats.node_ids)
+        return found
+
+    def _online_here(self, name: str) -> bool:
+        user, mark, platform = name.partition(DEVICE_MARK)
+        if mark:
+            return any(platform in listener.platforms(user) for listener in self._listeners)
         return any(listener.online(user) for listener in self._listeners)
 
     # reports of the connection and of the heartbeat monitor

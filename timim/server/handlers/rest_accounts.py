@@ -183,6 +183,7 @@ async def query_status(context: RequestContext, body: StatusRequest) -> StatusRe
         info = f"To_Account must have 1 to {STATUS_AT_ONCE} accounts, not {len(body.users)}"
         raise InvalidArgument(info, code=TOO_MANY_RECEIVERS)
     online = await context.services.bus.online(body.users)
+    devices = await context.services.bus.platforms(sorted(online)) if body.detail else {}
     reply = StatusReply()
     for user in body.users:
         if not await _exists(context, user):
@@ -190,9 +191,8 @@ async def query_status(context: RequestContext, body: StatusRequest) -> StatusRe
             continue
         status = "Online" if user in online else "Offline"
         found = OnlineStatus(user=user, status=status, state=status)
-        if body.detail:
-            platforms = {_PLATFORMS[session.client.platform] for session in context.services.fanout.of(user)}
-            found.detail = [PlatformStatus(platform=name) for name in sorted(platforms)]
+        platforms = {_PLATFORMS[platform] for platform in devices.get(user, ())}
+        found.detail = [PlatformStatus(platform=name) for name in sorted(platforms)]
         reply.results.append(found)
     return reply
 

@@ -63,6 +63,10 @@ class BusListener:
         """Return True if a user has a session on this node."""
         return self._fanout.online(user)
 
+    def platforms(self, user: str) -> set[str]:
+        """Return the platforms of a user's devices on this node."""
+        return self._fanout.platforms(user)
+
     def on_remote_login(self, login: LoginAnnouncement) -> None:
         """End older sessions of a device that logged in on another node."""
         self._device_slots.on_remote_login(login)

@@ -44,6 +44,10 @@ class Fanout:
         """Return True if a user has a session on this node that is not being closed."""
         return any(not session.closed_because for session in self._sessions.get(user, {}).values())
 
+    def platforms(self, user: str) -> set[str]:
+        """Return the platforms of a user's sessions on this node that are not being closed."""
+        return {session.client.platform for session in self._sessions.get(user, {}).values() if not session.closed_because}
+
     def all(self) -> list[Session]:
         """Return all sessions of this node."""
         return [session for devices in self._sessions.values() for session in devices.values()]

@@ -17,6 +17,11 @@ IS_DELETED = (  # condition on entries `e`, with the user as its parameter
     f"EXISTS(SELECT 1 FROM deletions d WHERE d.user_id=? AND d.timeline=e.timeline AND d.kind={DELETED} AND d.seq=e.seq)"
 )
 NOT_DELETED = f" AND NOT {IS_DELETED}"
+# the same for the entries of a page, whose user, timeline, first and last seq are the parameters: read once, not for each entry
+NOT_DELETED_IN_PAGE = (
+    " AND e.seq NOT IN (SELECT d.seq FROM deletions d"
+    f" WHERE d.user_id=? AND d.timeline=? AND d.kind={DELETED} AND d.seq BETWEEN ? AND ?)"
+)
 _EXTENT = (  # the id, the last seq, and the first seq that the user may see
     "SELECT t.id, t.last_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id WHERE t.name=? AND c.user_id=?"
 )

@@ -10,7 +10,7 @@ from ...errors import InvalidArgument, MsgIdConflict
 from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
 from . import callbacks, media, receipts, versions
-from .deletions import NOT_DELETED, hide
+from .deletions import NOT_DELETED, NOT_DELETED_IN_PAGE, hide
 from .entries import Appended, NewEntry, StoredEntry, TimelinePage, stored_entry
 from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
@@ -299,9 +299,9 @@ def page(timeline: str, first: int, last: int, limit: int, reader: str = "") -> 
     last = min(last, last_seq)
     first = max(first, floor, last - limit + 1)
     rows = yield Execute(
-        f"SELECT e.seq, e.time, e.tail, e.kind FROM entries e WHERE e.timeline=? AND e.seq BETWEEN ? AND ?{NOT_DELETED}"
-        " ORDER BY e.seq DESC",
-        (number, first, last, reader),
+        "SELECT e.seq, e.time, e.tail, e.kind FROM entries e"
+        f" WHERE e.timeline=? AND e.seq BETWEEN ? AND ?{NOT_DELETED_IN_PAGE} ORDER BY e.seq DESC",
+        (number, first, last, reader, number, first, last),
     )
     return TimelinePage([stored_entry(*row) for row in rows], first, last, floor, last_seq)
 
@@ -318,8 +318,8 @@ def messages_before(timeline: str, last: int, floor: int, limit: int, reader: st
         return TimelinePage((), 1, 0, 1, 0)
     last_seq, floor = row[1], max(floor, row[2])
     last = min(last, last_seq)
-    where = f" AND e.kind<>1 AND e.seq BETWEEN ? AND ?{NOT_DELETED} ORDER BY e.seq DESC LIMIT ?"
-    rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, reader, limit))
+    where = f" AND e.kind<>1 AND e.seq BETWEEN ? AND ?{NOT_DELETED_IN_PAGE} ORDER BY e.seq DESC LIMIT ?"
+    rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, reader, row[0], floor, last, limit))
     found = [stored_entry(*row) for row in rows]
     return TimelinePage(found, found[-1].seq if len(found) == limit else min(floor, last + 1), last, floor, last_seq)
 

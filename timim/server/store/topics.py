@@ -92,9 +92,9 @@ def apply(change: ch.TopicChange) -> Operation[None]:
 
 
 def topics(group_id: str) -> Operation[dict[str, StoredTopic]]:
-    """Select the topics of a group, in the order of their creation."""
+    """Select the topics of a group, in the order in which they were stored."""
     rows = yield Execute(
-        "SELECT topic_id, created, facts FROM topics WHERE group_id=? AND deleted=0 ORDER BY created, topic_id", (group_id,)
+        "SELECT topic_id, created, facts FROM topics WHERE group_id=? AND deleted=0 ORDER BY timeline", (group_id,)
     )
     return {topic_id: StoredTopic(topic_id, created=created, **json.loads(facts)) for topic_id, created, facts in rows}
 
