@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +59,7 @@ PRELOADED = (
 READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
 FORBIDDEN = ("timim.cli.doctor", "timim.testing")
 COMMAND = ["-m", "timim.cli"]
+THREADS_END_S = 30.0
 ORDER_BYTES = 1 << 20
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
@@ -226,14 +228,21 @@ async def _serve(folder: Path) -> None:
         pass
 
 
+def _wait_for_threads() -> None:
+    """Wait until the kernel has ended the threads that have returned: a forked program would wait for their locks for ever."""
+    end = time.monotonic() + THREADS_END_S
+    while (threads := len(list(Path("/proc/self/task").iterdir()))) > 1:
+        assert time.monotonic() < end, f"{threads - 1} threads have not ended"
+        time.sleep(0.01)
+
+
 def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     loaded = [name for name in FORBIDDEN if name in sys.modules]
     assert loaded == [], loaded
     warm_up()
-    threads = len(list(Path("/proc/self/task").iterdir()))
-    assert threads == 1, "a forked program would wait for the locks of the other threads for ever"
+    _wait_for_threads()
     gc.collect()
     gc.freeze()  # otherwise each collection of a forked program would copy the memory of all preloaded objects
     control, listener = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
