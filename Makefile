@@ -11,7 +11,7 @@ EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
 BOTS := $(addprefix examples/,echo_bot.py order_desk.py group_moderator.py daily_report.py)  # they stay up until a signal
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
-ON_CLUSTER := tests/hostile tests/integration tests/durability  # the other folders start no server, or gateways of their own
+ON_CLUSTER := $(addprefix tests/,hostile durability integration/server integration/client integration/testing)  # the rest has no server, or its folder
 
 # Without cached bytecode each Python process compiles timim anew. The cache is in .venv, so the source folders stay clean.
 unexport PYTHONDONTWRITEBYTECODE
