@@ -11,7 +11,7 @@ EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
 BOTS := $(addprefix examples/,echo_bot.py order_desk.py group_moderator.py daily_report.py)  # they stay up until a signal
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
-ON_CLUSTER := tests/hostile tests/integration tests/durability  # the other folders start no server, or gateways of their own
+ON_CLUSTER := $(addprefix tests/,hostile durability integration/server integration/client integration/testing)  # the rest has no server, or its folder
 
 # Without cached bytecode each Python process compiles timim anew. The cache is in .venv, so the source folders stay clean.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +21,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-load bench-cluster soak \
+.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-growth bench-load bench-cluster soak \
 	test-cluster fuzz lock sbom licences audit clean
 
 help:  ## this list
@@ -106,6 +106,9 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 
 bench: $(READY)  ## measure timim beside the floor
 	@if [ -e bench/run.py ]; then $(PY) -m bench.run $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
+
+bench-growth: $(READY)  ## draw cost against size: messages, conversations, groups, clients, elems; about 10 minutes
+	@$(PY) -m bench.growth $(ARGS)
 
 bench-load: $(READY)  ## memory of 5,000 idle clients, and an honest user and the server under each attack
 	@$(PY) -m bench.hostile $(ARGS)

@@ -23,6 +23,7 @@ from timim.protocol import session
 from timim.protocol.codec import Door, Reply, encode
 from timim.protocol.frames import Frame, decode_frames
 from timim.server.endpoints import websocket
+from timim.server.endpoints.guests import Guest
 from timim.server.endpoints.rest import RestEndpoint
 from timim.server.endpoints.websocket import WebSocketEndpoint
 from timim.server.handlers import ALL_HANDLERS
@@ -156,7 +157,7 @@ def takes_any_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(auth, "hmac", AnyMac)
 
 
-async def _serve_anybody(self: WebSocketEndpoint, socket: Any) -> None:
+async def _serve_anybody(self: WebSocketEndpoint, socket: Any, guest: Guest) -> None:
     while True:
         (frame,) = decode_frames(await websocket._receive(socket))
         context, name = RequestContext(frame.head.identifier, self._services), frame.head.servcmd

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from timim.cli import main
 from timim.server.content.body_receiver import BodyReceiver
 from timim.server.endpoints import frame_buffer
+from timim.server.endpoints.guests import Guest
 from timim.server.endpoints.peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
 from timim.server.endpoints.peer_transport import PeerGuard, PeerTransport
 from timim.server.endpoints.websocket import WebSocketEndpoint
@@ -24,7 +25,7 @@ async def at_once(self: Session, size: int) -> None:
     """Wait for no room."""
 
 
-async def never(self: WebSocketEndpoint, socket: WebSocket, requests: int) -> bool:
+async def never(self: WebSocketEndpoint, socket: WebSocket, requests: int, guest: Guest) -> bool:
     """Take any number of requests before a login."""
     return False
 

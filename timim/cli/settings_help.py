@@ -21,7 +21,7 @@ _GROUPS: dict[str, str] = {
         close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet new_connections_per_s
         violation_pause_s requests_before_login control_frames_per_s fragments_per_message""",
     "Messages and groups": """history_page stranger_messages_per_min stranger_burst group_messages_per_s group_burst_s
-        group_members live_room_grace_s friends friends_only recall_window_s
+        group_members live_room_grace_s live_room_guests friends friends_only recall_window_s
         reactions_per_message users_per_reaction mentions_per_message drafts_per_user marked_conversations groups_per_owner
         receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s

@@ -103,9 +103,44 @@ class LiveMembersReply(Reply):
     next: Int = msgspec.field(name="NextTimestamp", default=0)
 
 
+class JoinAsGuestRequest(Body):
+    """A live room that a connection without a login joins."""
+
+    group_id: str = msgspec.field(name="GroupId")
+
+
+class JoinAsGuestReply(Reply):
+    """LongPollingKey is the Key of requests for the messages of the room."""
+
+    status: str = msgspec.field(name="JoinedStatus", default="JoinedSuccess")
+    live: Int = msgspec.field(name="HugeGroupFlag", default=1)
+    key: str = msgspec.field(name="LongPollingKey", default="")
+
+
+class ReadAsGuestRequest(Body):
+    """A request for the messages of a live room from StartSeq on (0: since joining), which waits up to HoldTime seconds.
+
+    The server waits 10 s at most. A guest can get the newest 100 entries of a room.
+    """
+
+    key: str = msgspec.field(name="Key", default="")
+    start_seq: Int = msgspec.field(name="StartSeq", default=0)
+    hold_s: Int = msgspec.field(name="HoldTime", default=0)
+
+
+class ReadAsGuestReply(Reply):
+    """Messages, the oldest first, or none after the time to wait. NextSeq is the StartSeq of the next request."""
+
+    key: str = msgspec.field(name="Key", default="")
+    next_seq: Int = msgspec.field(name="NextSeq", default=0)
+    messages: list[msgspec.Raw] = msgspec.field(name="RspMsgList", default_factory=list)
+
+
 _GROUPS, _LIVE = "group_open_http_svc.", "group_open_avchatroom_http_svc."
 BAN_MEMBERS = Command(_GROUPS + "ban_group_member", BanMembersRequest, Reply, doors=Door.BOTH)
 UNBAN_MEMBERS = Command(_GROUPS + "unban_group_member", UnbanMembersRequest, Reply, doors=Door.BOTH)
 LIST_BANS = Command(_GROUPS + "get_group_ban_member", ListBansRequest, ListBansReply, doors=Door.BOTH)
 MARK_MEMBERS = Command(_LIVE + "modify_user_info", MarkMembersRequest, MarkMembersReply, doors=Door.BOTH)
 LIVE_MEMBERS = Command(_LIVE + "get_members", LiveMembersRequest, LiveMembersReply, doors=Door.BOTH)
+JOIN_AS_GUEST = Command("group_open_http_noauth_svc.apply_join_group", JoinAsGuestRequest, JoinAsGuestReply)
+READ_AS_GUEST = Command("group_open_long_polling_http_noauth_svc.get_msg", ReadAsGuestRequest, ReadAsGuestReply)

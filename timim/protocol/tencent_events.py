@@ -26,6 +26,8 @@ from .statuses import StatusItem
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
+_EVENT_C2C_RECEIPT = 16
+_EVENT_RECALL = 20  # of the messages that a guest reads
 _EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
 _TOPIC_CREATED, _TOPICS_DELETED, _MSG_FLAG = 17, 18, 20  # ReportType
@@ -33,27 +35,43 @@ _TOPIC_CREATED, _TOPICS_DELETED, _MSG_FLAG = 17, 18, 20  # ReportType
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
     """Return the event for the recall of a message."""
-    info: dict[str, Any] = {
+    if target.to_group_id:
+        return _raw(
+            {
+                "Event": session.EVENT_GROUP_NOTICE,
+                "GroupTips": [_recall_tip(target, seq, time, recaller, "GroupWithdrawInfoArray")],
+            }
+        )
+    info = _recall(target, target.msg_seq, time, recaller) | {"To_Account": target.to_account}
+    notice = {"WithdrawC2cMsgNotify": {"C2cWithdrawInfoArray": [info]}}
+    return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
+
+
+def guest_recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
+    """Return the recall of a group message as guests of a live room read it among the messages."""
+    return _raw({"Event": _EVENT_RECALL, **_recall_tip(target, seq, time, recaller, "RevokeMsgList")})
+
+
+def _recall_tip(target: EntryPayload, seq: int, time: int, recaller: str, member: str) -> dict[str, Any]:
+    info = _recall(target, seq, time, recaller) | _group(target.to_group_id)
+    return {
+        "ToGroupId": target.to_group_id,
+        "MsgBody": {member: [info]},
+        "RevokerInfo": {"Revoker_Account": recaller},
+        "GroupInfo": _group(target.to_group_id),
+    }
+
+
+def _recall(target: EntryPayload, seq: int, time: int, recaller: str) -> dict[str, Any]:
+    return {
         "From_Account": target.from_account,
-        "MsgSeq": seq if target.to_group_id else target.msg_seq,
+        "MsgSeq": seq,
         "MsgRandom": target.msg_random,
         "MsgTimeStamp": time,
         "MsgClientTime": target.client_time,
         "TinyId": target.tiny_id,
         "RevokerInfo": {"Revoker_Account": recaller},
     }
-    if not target.to_group_id:
-        info["To_Account"] = target.to_account
-        notice = {"WithdrawC2cMsgNotify": {"C2cWithdrawInfoArray": [info]}}
-        return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
-    info |= _group(target.to_group_id)
-    tip = {
-        "ToGroupId": target.to_group_id,
-        "MsgBody": {"GroupWithdrawInfoArray": [info]},
-        "RevokerInfo": {"Revoker_Account": recaller},
-        "GroupInfo": _group(target.to_group_id),
-    }
-    return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
 def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
@@ -189,6 +207,12 @@ def group_receipt_event(target: EntryPayload, notice: session.ReceiptNotice) -> 
     body = {"GroupMsgReceiptList": [name | counts]}
     tip = {"ToGroupId": notice.group_id, "MsgBody": body, "GroupInfo": {"GroupId": notice.group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def c2c_receipt_event(target: EntryPayload, reader: str, time: int) -> msgspec.Raw:
+    """Return the event that a user has read a C2C message which requested a receipt."""
+    name = {"TinyId": target.tiny_id, "MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    return _raw({"Event": _EVENT_C2C_RECEIPT, "Peer_Account": reader, "PeerReadTime": time, "C2cMsgInfo": [name]})
 
 
 def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.Raw:

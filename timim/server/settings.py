@@ -181,6 +181,8 @@ class Settings(BaseSettings):
     """Maximum number of members of a group; a group can have a lower limit."""
     live_room_grace_s: float = Field(default=30.0, ge=0)
     """Time from the end of a user's last connection until the user has left the live rooms (AVChatRooms)."""
+    live_room_guests: int = Field(default=0, ge=0)
+    """Maximum number of connections of a node that read live rooms (AVChatRooms) without a login; 0 refuses such guests."""
     friends: int = 1000
     """Maximum number of friends of a user."""
     max_image_bytes: int = 28 * 1024 * 1024

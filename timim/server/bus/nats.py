@@ -99,11 +99,16 @@ class NatsBus:
         self._connection.send(self._subjects.user(login.user), pack(Hint.of_login(login)))
 
     async def online(self, users: Collection[str]) -> set[str]:
-        return await self._online_anywhere(users)
+        found = {user for user in users if self._online_here(user)}
+        asked = [user for user in users if user not in found]
+        for at in range(0, len(asked), USERS_A_QUESTION):
+            if not self.away:
+                found |= await self._queries.ask(asked[at : at + USERS_A_QUESTION], self._heartbeats.node_ids)
+        return found
 
     async def platforms(self, users: Collection[str]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {user: set() for user in users}
-        for name in await self._online_anywhere([f"{user}{DEVICE_MARK}{platform}" for user in users for platform in PLATFORMS]):
+        for name in await self.online([f"{user}{DEVICE_MARK}{platform}" for user in users for platform in PLATFORMS]):
             user, _, platform = name.partition(DEVICE_MARK)
             found[user].add(platform)
         return found
@@ -114,16 +119,8 @@ class NatsBus:
     def unlisten(self, user: str) -> None:
         self._subscriptions.unlisten(user)
 
-    async def _online_anywhere(self, names: Collection[str]) -> set[str]:
-        """Return those of `names` that are online on any node: users, or users and a platform with DEVICE_MARK between."""
-        found = {name for name in names if self._online_here(name)}
-        asked = [name for name in names if name not in found]
-        for at in range(0, len(asked), USERS_A_QUESTION):
-            if not self.away:
-                found |= await self._queries.ask(asked[at : at + USERS_A_QUESTION], self._heartbeats.node_ids)
-        return found
-
     def _online_here(self, name: str) -> bool:
+        """Return True if a user is online on this node, on the platform behind DEVICE_MARK if the name has one."""
         user, mark, platform = name.partition(DEVICE_MARK)
         if mark:
             return any(platform in listener.platforms(user) for listener in self._listeners)

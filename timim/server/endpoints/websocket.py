@@ -40,6 +40,7 @@ from ..sessions.session import (
     Session,
 )
 from ..social.callers import Caller, state_platform
+from .guests import IDLE_LIMIT_S, Guest, Guests
 from .peer_transport import PeerTransport
 
 log = logging.getLogger("timim.server")
@@ -73,6 +74,7 @@ class WebSocketEndpoint:
         self._integrations = integrations
         self._limits = limits
         self._shares = shares
+        self._guests = Guests(services)
         self._draining = False
         self._answers: dict[asyncio.Task[None], Session] = {}
         self._served: set[asyncio.Task[None]] = set()  # tasks that serve a session, until its socket is closed
@@ -85,6 +87,7 @@ class WebSocketEndpoint:
 
     async def finish(self, limit_s: float) -> None:
         """Wait until all requests are answered and all sockets closed; cancel the requests that remain after `limit_s`."""
+        await self._guests.close()
         if in_progress := self._answers.keys() | self._served:
             await asyncio.wait(in_progress, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
@@ -96,10 +99,13 @@ class WebSocketEndpoint:
         if self._draining:
             await socket.close(RESTART, STOPPING)
             return
+        guest = Guest(self._guests, socket)
         try:
-            session = await self._wait_for_login(socket)
+            session = await self._wait_for_login(socket, guest)
         except WebSocketDisconnect:
             return
+        finally:
+            await guest.close()
         if session is None:
             return
         serving = asyncio.current_task()
@@ -131,19 +137,23 @@ class WebSocketEndpoint:
                 silent = session.closed_because.startswith(NO_HEARTBEAT)
                 self._integrations.on_presence(caller, "Disconnect", "TimeOut" if silent else "LinkClose")
 
-    async def _wait_for_login(self, socket: WebSocket) -> Session | None:
+    async def _wait_for_login(self, socket: WebSocket, guest: Guest) -> Session | None:
         """Return the new session of this socket, which is online from now on, or None after closing the socket."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
         requests = 0
         try:
             while True:
-                async with asyncio.timeout_at(silent_until):  # excludes the time that this server needs to log the user in
+                until = loop.time() + IDLE_LIMIT_S if guest.active else silent_until
+                async with asyncio.timeout_at(until):  # excludes the time that this server needs to log the user in
                     message = await _receive(socket)
                 for frame in decode_frames(message):
-                    requests += 1
-                    if await self._is_over(socket, requests):
+                    requests += not guest.active
+                    if await self._is_over(socket, requests, guest):
                         return None
+                    if guest.serves(frame.head.servcmd):
+                        await guest.answer(frame)
+                        continue
                     if frame.head.servcmd == status.LOGIN.name:
                         try:
                             with self._services.metrics.login_seconds.time():
@@ -163,18 +173,25 @@ class WebSocketEndpoint:
                     body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
                     await socket.send_bytes(self._frame(frame.head, encode(body)))
         except TimeoutError:
-            self._services.metrics.logins.labels("late").inc()
-            await socket.close(POLICY, f"no login within {self._services.settings.login_timeout_s:g} s")
+            reason = f"a guest has sent nothing for {IDLE_LIMIT_S:g} s"
+            if not guest.active:
+                self._services.metrics.logins.labels("late").inc()
+                reason = f"no login within {self._services.settings.login_timeout_s:g} s"
+            await socket.close(POLICY, reason)
         except ProtocolError as exc:
             await socket.close(PROTOCOL, exc.info[:100])
         return None
 
-    async def _is_over(self, socket: WebSocket, requests: int) -> bool:
+    async def _is_over(self, socket: WebSocket, requests: int, guest: Guest) -> bool:
         """Close a socket with too many requests before its login, and return True if it has."""
         limit = self._services.settings.requests_before_login
-        if requests <= limit:
+        if requests <= limit and not (guest.active and guest.is_over_rate()):
             return False
-        reason = f"more than {limit} requests before a login"
+        reason = (
+            "more requests than the server accepts from a guest"
+            if guest.active
+            else f"more than {limit} requests before a login"
+        )
         peer: PeerTransport = socket.scope["state"]["peer"]
         peer.note_violation(reason)
         await socket.close(POLICY, reason)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ...ids import checked_user_id
 from ...protocol import group_members
 from ...protocol import live_rooms as wire
 from ...protocol.codec import Reply
-from ...protocol.entries import decode_payload
+from ...protocol.entries import EntryAction, MessageActionKind, decode_payload
 from ...protocol.notice_elems import TIP
 from ...protocol.session import EVENT_GROUP_MESSAGE
+from ...protocol.tencent_events import guest_recall_event
 from ..social import live_room_rules
 from ..social.group_permissions import Permission, require
 from ..social.group_rules import Actor
-from ..store.base import StoredEntry, StoredGroup, group_timeline
+from ..store.base import ACTION, TARGETED, StoredEntry, StoredGroup, group_timeline
 from .group_fields import bad
-from .registry import HandlerRegistry, RequestContext
+from .registry import HandlerRegistry, RequestContext, Services
 
 HANDLERS = HandlerRegistry()
 
@@ -39,6 +42,28 @@ async def live_reply(context: RequestContext, group: StoredGroup, *, recent: boo
         entries = [services.history.render(entry, group=True) for entry in shown]
         reply.messages = [msgspec.Raw(_EVENT + bytes(entry)[1:]) for entry in entries]
     return reply
+
+
+def guest_messages(services: Services, entries: Sequence[StoredEntry]) -> list[tuple[int, msgspec.Raw]]:
+    """Return the messages of users to all members, and recalls of such messages, as guests get them, with their seqs.
+
+    Recalls of messages that are not in `entries` are left out.
+    """
+    found: list[tuple[int, msgspec.Raw]] = []
+    by_seq = {entry.seq: entry for entry in entries if entry.kind != TARGETED}
+    for seq, entry in sorted(by_seq.items()):
+        if entry.kind != ACTION:
+            if _is_shown(entry):
+                found.append((seq, msgspec.Raw(_EVENT + bytes(services.history.render(entry, group=True))[1:])))
+            continue
+        payload = decode_payload(entry.tail)
+        act = payload.action
+        if isinstance(act, EntryAction) and act.kind == MessageActionKind.RECALL and act.target in by_seq:
+            target = by_seq[act.target]
+            told = decode_payload(target.tail)
+            event = guest_recall_event(told, seq=target.seq, time=target.time, recaller=payload.from_account)
+            found.append((seq, event))
+    return found
 
 
 def _is_shown(entry: StoredEntry) -> bool:
