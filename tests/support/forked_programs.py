@@ -61,6 +61,7 @@ FORBIDDEN = ("timim.cli.doctor", "timim.testing")
 COMMAND = ["-m", "timim.cli"]
 THREADS_END_S = 30.0
 ORDER_BYTES = 1 << 20
+THREADS_END_S = 10.0  # the threads of the databases end some instructions after their owners have closed them
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
 
@@ -211,6 +212,14 @@ def warm_up() -> None:
         _prepare(typer.main.get_command(app))
     with tempfile.TemporaryDirectory(prefix="timim-warm-up-") as folder:
         asyncio.run(_serve(Path(folder)))
+
+
+def _wait_for_threads() -> None:
+    """Wait until the threads of the server have ended. A forked program would wait for ever for a lock that one holds."""
+    limit = time.monotonic() + THREADS_END_S
+    while len(list(Path("/proc/self/task").iterdir())) > 1:
+        assert time.monotonic() < limit, "threads of the server are still running"
+        time.sleep(0.001)
 
 
 def _prepare(command: Any) -> None:
