@@ -54,12 +54,17 @@ class ForkedProcess:
     """A forked program, with the interface of `asyncio.subprocess.Process`."""
 
     def __init__(
-        self, pid: int, status: ExitStatus, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader | None = None
+        self,
+        pid: int,
+        pidfd: int,
+        status: ExitStatus,
+        stdout: asyncio.StreamReader,
+        stderr: asyncio.StreamReader | None = None,
     ) -> None:
         self.pid = pid
         self.stdout: asyncio.StreamReader | None = stdout
         self.stderr = stderr
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd = pidfd
         self._status = status
         status.ended.add_done_callback(lambda _: os.close(self._pidfd))
 
@@ -118,16 +123,16 @@ class ForkServer:
             return await spawn(program, environment)
         output, output_end = os.pipe()
         status, status_end = os.pipe()
-        pid = await self._fork(program, environment, None, output_end, output_end, status_end)
-        return ForkedProcess(pid, await _exit_status(status), await _reader(output))
+        forked = await self._fork(program, environment, None, output_end, output_end, status_end)
+        return ForkedProcess(*forked, await _exit_status(status), await _reader(output))
 
     async def start(self, program: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProcess:
         """Start a program as `launch` does, in this folder, with a separate pipe for its errors."""
         output, output_end = os.pipe()
         errors, errors_end = os.pipe()
         status, status_end = os.pipe()
-        pid = await self._fork(program, environment, folder, output_end, errors_end, status_end)
-        return ForkedProcess(pid, await _exit_status(status), await _reader(output), await _reader(errors))
+        forked = await self._fork(program, environment, folder, output_end, errors_end, status_end)
+        return ForkedProcess(*forked, await _exit_status(status), await _reader(output), await _reader(errors))
 
     def close(self) -> None:
         if self._control is not None:
@@ -135,18 +140,22 @@ class ForkServer:
         if self._process is not None:
             self._process.wait()
 
-    async def _fork(self, program: Sequence[str], environment: Mapping[str, str], folder: Path | None, *ends: int) -> int:
+    async def _fork(
+        self, program: Sequence[str], environment: Mapping[str, str], folder: Path | None, *ends: int
+    ) -> tuple[int, int]:
+        """Fork a program, and return its pid and a descriptor of the process."""
         order: dict[str, object] = {"program": list(program), "environment": dict(environment)}
         return await asyncio.to_thread(self._order, order, folder, ends)
 
-    def _order(self, order: dict[str, object], folder: Path | None, ends: Sequence[int]) -> int:
+    def _order(self, order: dict[str, object], folder: Path | None, ends: Sequence[int]) -> tuple[int, int]:
         order["folder"] = str(folder or Path.cwd())
         with self._lock:
             control = self._control = self._control or self._begin()
             socket.send_fds(control, [json.dumps(order).encode()], list(ends))
             for end in set(ends):
                 os.close(end)
-            return int(control.recv(32))
+            pid, (pidfd,), _, _ = socket.recv_fds(control, 32, 1)
+            return int(pid), pidfd
 
     def _begin(self) -> socket.socket:
         if ADDRESS in os.environ:

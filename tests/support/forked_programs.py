@@ -92,7 +92,7 @@ def tend(control: socket.socket, listener: socket.socket) -> None:
 
 
 def _fulfil(orderer: socket.socket, statuses: dict[int, int]) -> bool:
-    """Fork the ordered program and answer with its pid. Return False if the connection was closed."""
+    """Fork the ordered program; answer with its pid and a descriptor of it. Return False if the connection was closed."""
     try:
         order, descriptors, _, _ = socket.recv_fds(orderer, ORDER_BYTES, 3)
     except ConnectionResetError:
@@ -106,7 +106,9 @@ def _fulfil(orderer: socket.socket, statuses: dict[int, int]) -> bool:
     os.close(output)
     os.close(errors)
     statuses[pid] = status
-    orderer.send(b"%d" % pid)
+    pidfd = os.pidfd_open(pid)  # the pid itself is gone as soon as the exit status is reported
+    socket.send_fds(orderer, [b"%d" % pid], [pidfd])
+    os.close(pidfd)
     return True
 
 
