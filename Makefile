@@ -21,7 +21,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-load bench-cluster soak \
+.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-growth bench-load bench-cluster soak \
 	test-cluster fuzz lock sbom licences audit clean
 
 help:  ## this list
@@ -106,6 +106,9 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 
 bench: $(READY)  ## measure timim beside the floor
 	@if [ -e bench/run.py ]; then $(PY) -m bench.run $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
+
+bench-growth: $(READY)  ## draw cost against size: messages, conversations, groups, clients, elems; about 10 minutes
+	@$(PY) -m bench.growth $(ARGS)
 
 bench-load: $(READY)  ## memory of 5,000 idle clients, and an honest user and the server under each attack
 	@$(PY) -m bench.hostile $(ARGS)

@@ -11,12 +11,14 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from timim.server.store.sqlite import SqliteStore
 from timim.testing import EventRecorder, running_server
 
 SIZES = (100, 1_000, 10_000)
 ONLINE = 20
+BATCH = 100  # members added at once
 ROUNDS = 20
 
 
@@ -35,22 +37,35 @@ async def timed(act: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-async def measure(size: int) -> None:
+class Figures(NamedTuple):
+    """Milliseconds of one size."""
+
+    add_first: float
+    add_last: float
+    send: float
+    page_of_100: float
+    list_all: float
+    rename: float
+    cold_send: float
+    dissolve: float
+
+
+async def measure(size: int) -> Figures:
     """Measure one size on its own server."""
     with tempfile.TemporaryDirectory() as name:
         await accounts(Path(name), size)
         async with running_server(data_dir=Path(name)) as server:
             owner = server.client("owner")
-            online = [server.client(f"u{n}") for n in range(ONLINE)]
+            online = [server.client(f"u{n}") for n in range(min(ONLINE, size))]
             watches = [EventRecorder(client) for client in online]
             async with owner:
                 for client in online:
                     await client.login()
                 users = [f"u{n}" for n in range(size)]
                 group = await owner.groups.create("Community", name="big")
-                batches = [await timed(partial(group.invite, users[s : s + 100])) for s in range(0, size, 100)]
+                batches = [await timed(partial(group.invite, users[s : s + BATCH])) for s in range(0, size, BATCH)]
                 sends = [await timed(lambda: group.conversation.send("hello, everybody")) for _ in range(ROUNDS)]
-                await asyncio.gather(*(w.wait_for_message(lambda m: m.seq == size // 100 + ROUNDS) for w in watches))
+                await asyncio.gather(*(w.wait_for_message(lambda m: m.seq == len(batches) + ROUNDS) for w in watches))
                 listing = await timed(group.members)
                 page = await timed(lambda: group.members().__aiter__().__anext__())
                 renames = [await timed(partial(group.set_info, name=f"big {n}")) for n in range(ROUNDS)]
@@ -60,17 +75,15 @@ async def measure(size: int) -> None:
                 async with server.client("owner") as again:
                     cold = await timed(lambda: again.group(group.id).send("first after a restart"))
                     dissolve = await timed(lambda: again.groups.of(group.id).dissolve())
-        row = (batches[0], batches[-1], statistics.median(sends), page, listing, statistics.median(renames), cold, dissolve)
-        print(f"{size:>8}" + "".join(f"{value:>11.1f}" for value in row))
+    return Figures(batches[0], batches[-1], statistics.median(sends), page, listing, statistics.median(renames), cold, dissolve)
 
 
 async def main() -> None:
     """Print the table, one line for each size, in milliseconds."""
     sizes = [int(given) for given in sys.argv[1:]] or SIZES
-    titles = ("add 1st", "add last", "send p50", "page of 100", "list all", "rename p50", "cold send", "dissolve")
-    print(f"{'members':>8}" + "".join(f"{title:>11}" for title in titles))
+    print(f"{'members':>8}" + "".join(f"{name.replace('_', ' '):>12}" for name in Figures._fields))
     for size in sizes:
-        await measure(size)
+        print(f"{size:>8}" + "".join(f"{value:>12.1f}" for value in await measure(size)))
 
 
 if __name__ == "__main__":

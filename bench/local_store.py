@@ -1,6 +1,6 @@
-"""The local store with 100 to 1,000,000 messages: opening, reading a page, filling a gap; as figures and a plot.
+"""The local store with 100 to 1,000,000 messages: opening, reading a page, filling a gap.
 
-`python -m bench.local_store` prints the figures and writes docs/local_store.svg. Each page is measured beside the same rows
+`python -m bench.local_store` prints the figures, and `bench/growth.py` draws them. Each page is measured beside the same rows
 read by plain sqlite3 from the same file; the ratio is the cost that timim adds.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sqlite3
 import statistics
 import sys
@@ -29,7 +28,6 @@ SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 KEY = ConversationKey(ConversationType.C2C, "bob")
 PAGE = 20
 HOLE = 20
-PLOT = Path(__file__).parent.parent / "docs" / "local_store.svg"
 
 
 @dataclass(frozen=True)
@@ -138,64 +136,13 @@ def row(seq: int) -> MessageRow:
     return MessageRow(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)
 
 
-LINES = (
-    ("opening", "#b3541e"),
-    ("a page of 20", "#1f6f8b"),
-    ("the same rows, plain sqlite3", "#8a8a8a"),
-    ("filling a hole", "#4b7f3a"),
-)
-LEFT, TOP, WIDTH, HEIGHT = 70, 40, 470, 260
-
-
-def plot(found: list[Figures]) -> str:
-    """Draw the plot with two logarithmic axes. A constant time is a horizontal line."""
-    low, high = 1, 6  # powers of ten: 10 µs to 1 s
-    steps = [math.log10(figures.size) for figures in found]
-
-    def x(step: float) -> float:
-        return LEFT + (step - steps[0]) / (steps[-1] - steps[0]) * WIDTH
-
-    def y(us: float) -> float:
-        return TOP + (high - math.log10(us)) / (high - low) * HEIGHT
-
-    out = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 360" font-family="sans-serif" font-size="13">',
-        '<rect width="780" height="360" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="22" font-size="15">One local store as it grows (lower quartiles)</text>',
-    ]
-    names = {1: "10 µs", 2: "100 µs", 3: "1 ms", 4: "10 ms", 5: "100 ms", 6: "1 s"}
-    for power, name in names.items():
-        at = y(10.0**power)
-        out.append(f'<path d="M{LEFT} {at:.1f}H{LEFT + WIDTH}" stroke="#dddddd"/>')
-        out.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{name}</text>')
-    for step, figures in zip(steps, found, strict=True):
-        out.append(f'<text x="{x(step):.1f}" y="{TOP + HEIGHT + 20}" text-anchor="middle">{figures.size:,}</text>')
-    out.append(f'<text x="{LEFT + WIDTH / 2}" y="{TOP + HEIGHT + 42}" text-anchor="middle">messages in the store</text>')
-    series = (
-        [f.open_ms * 1e3 for f in found],
-        [f.page_us for f in found],
-        [f.plain_us for f in found],
-        [f.fill_us for f in found],
-    )
-    for (name, colour), values in zip(LINES, series, strict=True):
-        points = [(x(step), y(value)) for step, value in zip(steps, values, strict=True)]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-        out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>' for px, py in points]
-        out.append(f'<text x="{points[-1][0] + 12:.1f}" y="{points[-1][1] + 4:.1f}" fill="{colour}">{name}</text>')
-    return "\n".join([*out, "</svg>", ""])
-
-
 def main() -> None:
-    """Run `python -m bench.local_store [largest size]`. The plot is written if all sizes were measured."""
+    """Run `python -m bench.local_store [largest size]`."""
     largest = int(sys.argv[1]) if len(sys.argv) > 1 else SIZES[-1]
     sizes = tuple(size for size in SIZES if size <= largest)
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measure(Path(folder), sizes))
     print("ratio of a page to plain sqlite3:", " ".join(f"{f.page_us / f.plain_us:.1f}" for f in found))
-    if sizes == SIZES:
-        PLOT.write_text(plot(found))
-        print(f"the plot: {PLOT}")
 
 
 if __name__ == "__main__":

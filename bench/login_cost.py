@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -31,12 +32,29 @@ CHANGED = 5
 EACH = 3  # messages in each conversation before the first login
 ROUNDS = 5
 LONG_AGO_S = 86_400
+BODY = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello, how are you today?"}}]')
 
 
 class Counts:
     """Bytes and frames transferred on the socket."""
 
     requests = bytes_up = bytes_down = 0
+
+
+@dataclass
+class Logins:
+    """Logins of one kind: the milliseconds for opening the store and for the login, the traffic, and the received rows."""
+
+    what: str
+    runs: list[tuple[float, float, Counts, int]]
+
+    @property
+    def open_ms(self) -> float:
+        return statistics.median(run[0] for run in self.runs)
+
+    @property
+    def login_ms(self) -> float:
+        return statistics.median(run[1] for run in self.runs)
 
 
 @contextmanager
@@ -62,19 +80,19 @@ async def say(folder: Path, peers: range, each: int, at: int) -> None:
     """Insert messages of these peers to alice directly into the database of a stopped server."""
     store = SqliteStore(folder / "timim.db")
     await store.open()
-    body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello, how are you today?"}}]))
     for start in range(peers.start, peers.stop, 500):
         some = range(start, min(peers.stop, start + 500))
         await asyncio.gather(*(store.accounts.ensure(f"u{n}") for n in some))
-        entries = [_entry(f"u{n}", at, at * 10 + i, body) for n in some for i in range(each)]
+        entries = [entry(f"u{n}", at, at * 10 + i) for n in some for i in range(each)]
         await asyncio.gather(*(store.timelines.append(entry) for entry in entries))
     await store.close()
 
 
-def _entry(sender: str, at: int, number: int, body: msgspec.Raw) -> NewEntry:
+def entry(sender: str, at: int, number: int) -> NewEntry:
+    """Return a message to alice; `at` and `number` give its msg_id."""
     random = number % (1 << 32) or 1
     tail = encode_payload(
-        EntryPayload(from_account=sender, to_account="alice", msg_random=random, client_time=at, nick=sender, msg_body=body)
+        EntryPayload(from_account=sender, to_account="alice", msg_random=random, client_time=at, nick=sender, msg_body=BODY)
     )
     key = MsgKey(at, random)
     return NewEntry(c2c_timeline(sender, "alice"), sender, key, b"x", tail, at, contacts=(sender, "alice"))
@@ -106,8 +124,8 @@ def _rows(path: Path) -> int:
     return count
 
 
-async def measure(size: int) -> None:
-    """Measure one size, and return its three lines."""
+async def measure(size: int) -> list[Logins]:
+    """Measure one size: a first login, logins without changes, and logins after changes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "server").mkdir()
@@ -115,17 +133,17 @@ async def measure(size: int) -> None:
         await say(folder / "server", range(size), EACH, now - LONG_AGO_S)
         async with running_server(data_dir=folder / "server") as server:
             await server.add_users("alice")
-            _line(size, "first", [await login(server, folder / "alice")])
-            _line(size, "nothing changed", [await login(server, folder / "alice") for _ in range(ROUNDS)])
-            changed = []
+            first = Logins("first", [await login(server, folder / "alice")])
+            unchanged = Logins("nothing changed", [await login(server, folder / "alice") for _ in range(ROUNDS)])
+            changed = Logins(f"{min(CHANGED, size)} changed", [])
             for round in range(ROUNDS):
                 await server.stop()
                 await say(folder / "server", range(min(CHANGED, size)), 1, now - 3600 + round)
                 await _set_back(folder / "alice", now - 3600 + round)
                 await server.start()
                 await server.add_users("warm")
-                changed.append(await login(server, folder / "alice"))
-            _line(size, f"{min(CHANGED, size)} changed", changed)
+                changed.runs.append(await login(server, folder / "alice"))
+    return [first, unchanged, changed]
 
 
 async def _set_back(folder: Path, to: int) -> None:
@@ -134,21 +152,17 @@ async def _set_back(folder: Path, to: int) -> None:
         await store.meta.set("synced", str(to))
 
 
-def _line(size: int, what: str, runs: list[tuple[float, float, Counts, int]]) -> None:
-    opened, took = statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
-    counts, rows = runs[-1][2], runs[-1][3]
-    print(
-        f"| {size:,} | {what} | {counts.requests} | {counts.bytes_up:,} | {counts.bytes_down:,} | {rows:,}"
-        f" | {opened:.1f} | {took:.1f} |"
-    )
-
-
 async def main() -> None:
     """Print the table in Markdown."""
     print("| conversations | login | requests | bytes up | bytes down | rows | open, ms | login, ms |")
     print("|---|---|---|---|---|---|---|---|")
     for size in [int(given) for given in sys.argv[1:]] or SIZES:
-        await measure(size)
+        for logins in await measure(size):
+            counts, rows = logins.runs[-1][2], logins.runs[-1][3]
+            print(
+                f"| {size:,} | {logins.what} | {counts.requests} | {counts.bytes_up:,} | {counts.bytes_down:,} | {rows:,}"
+                f" | {logins.open_ms:.1f} | {logins.login_ms:.1f} |"
+            )
 
 
 if __name__ == "__main__":

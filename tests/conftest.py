@@ -6,7 +6,9 @@ import fcntl
 import gc
 import os
 import random
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
@@ -40,6 +42,15 @@ settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_h
 settings.load_profile("default")
 
 
+MEMORY = Path("/dev/shm")  # a file system in memory: a sync of a file costs nothing there
+MEMORY_BYTES = 4 << 30  # more than the files of a whole run
+
+
+def has_space(folder: Path) -> bool:
+    """Return whether a folder exists that has space for the files of a whole run."""
+    return folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= MEMORY_BYTES
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=["file", "cluster"], default="file", help="what running_server() stands on")
     parser.addoption("--requirement", metavar="ID", help="only the tests that prove this requirement, P03 for example")
@@ -47,7 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fork every running_server() from a process that has imported its packages, one for all workers."""
+    """Keep temporary files in memory, and fork every running_server() from one process that has imported its packages."""
+    if "TMPDIR" not in os.environ and has_space(MEMORY):
+        tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
     BACKEND.launch = FORK_SERVER.launch
     if config.getoption("numprocesses", None):
         os.environ.update(FORK_SERVER.shared())

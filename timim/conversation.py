@@ -124,7 +124,7 @@ class Conversation(ConversationHistory):
                 or at the next login after that. `message.remove()` cancels, and `client.scheduled_messages` lists what waits.
             mention: User ids or `timim.ALL`, at most 30; groups only. Only the owner and admins may mention all.
             reply_to: A message of this conversation to quote.
-            request_receipt: True counts the readers, see `Message.readers`; only groups of up to 200 members.
+            request_receipt: True requests the event `ReadReceipt` of this message; in C2C, and in groups of up to 200 members.
 
         Raises:
             InvalidArgument: An argument, the message or an elem is wrong, or over a limit; correct the call. Subclasses

@@ -270,8 +270,8 @@ class ExtensionsChanged(ClientEvent):
 class ReadReceipt(ClientEvent):
     """Receipt for messages of this account.
 
-    In C2C, `user` has read all messages up to `seq`. In a group, `readers` members have read the message `seq`, which was
-    sent with `request_receipt=True`, and `others` members have not.
+    With a `user`, in C2C: the user has read all messages up to `seq`. Without one: `readers` users have read the message `seq`,
+    which was sent with `request_receipt=True`, and `others` members of the group have not.
     """
 
     conversation: ConversationKey

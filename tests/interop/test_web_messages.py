@@ -126,6 +126,39 @@ async def test_mentions_and_receipts_pass_both_ways(server: RunningServer, alice
         assert (receipt.seq, receipt.readers, receipt.others) == (mine.seq, 1, 1)
 
 
+async def test_receipts_of_single_c2c_messages_pass_both_ways(server: RunningServer, alice: WebClient) -> None:
+    bob = server.client("bob")
+    heard = EventRecorder(bob, ReadReceipt)
+    async with bob:
+        to = {"to": "bob", "conversationType": "C2C", "needReadReceipt": True}
+        first, second = [await made(alice, "createTextMessage", to | {"payload": {"text": text}}) for text in ("one", "two")]
+        assert first["readReceiptInfo"]["isPeerRead"] is False
+        received = await heard.wait_for_message(lambda m: m.text == "one")
+        assert received.receipt_requested
+        await bob.c2c("alice").mark_read(received)
+        (read,) = await alice.told("onMessageReadReceiptReceived")
+        assert (read["userID"], read["messageID"], read["isPeerRead"]) == ("bob", first["ID"], True)
+        assert abs(read["timestamp"] - first["time"]) < 60
+        shown = await alice.call("getMessageReadReceiptList", [the(first["ID"]), the(second["ID"])])
+        assert [m["readReceiptInfo"]["isPeerRead"] for m in shown["messageList"]] == [True, False]
+        mine = [await bob.c2c("alice").send(text, request_receipt=n > 0) for n, text in enumerate(("a", "b", "c"))]
+        arrived = await alice.received(3, where="C2Cbob")
+        assert [m["needReadReceipt"] for m in arrived] == [False, True, True]
+        await alice.call("sendMessageReadReceipt", [the(arrived[2]["ID"])])
+        assert await heard.wait_for_event(ReadReceipt) == ReadReceipt(bob.c2c("alice").key, mine[2].seq)
+        assert [(m.read_receipt_count, m.read_by_peer) for m in mine] == [(0, False), (0, False), (1, True)]
+        profile = (await alice.call("getConversationProfile", "C2Cbob"))["conversation"]
+        assert (bob.c2c("alice").peer_read_seq, profile["unreadCount"]) == (0, 3)
+        with pytest.raises(WebError):
+            await alice.call("sendMessageReadReceipt", [the(arrived[0]["ID"])])  # which requests none
+    async with web_client(server, "alice") as again:  # which was offline, as far as it knows
+        await again.login()
+        history = (await again.call("getMessageList", {"conversationID": "C2Cbob"}))["messageList"]
+        own = {m["payload"]["text"]: m["readReceiptInfo"] for m in history if m["from"] == "alice"}
+        assert (own["one"]["isPeerRead"], own["two"]["isPeerRead"]) == (True, False)
+        assert own["one"]["timestamp"] == read["timestamp"]
+
+
 async def test_all_conversations_are_marked_as_read_on_the_web(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     heard = EventRecorder(bob, ReadReceipt)

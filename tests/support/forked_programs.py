@@ -1,13 +1,18 @@
 """The program of the fork server: it imports the packages that programs need, and forks one process for each order.
 
-A forked program must use its own environment and not the environment of this process. Therefore this program does not import
-modules that read the environment, and a forked program imports those in `READ_ENVIRONMENT` again. The process checks
-`FORBIDDEN` before its first fork.
+A forked program must use its own environment and not the environment of this process. Therefore a forked program imports the
+modules in `READ_ENVIRONMENT` again, and makes the consoles of the command line again. The process checks `FORBIDDEN` before its
+first fork.
+
+Before it forks, the process also runs a server once and builds the commands. Otherwise a program would spend half of its start
+on values that it then keeps: compiled patterns, decoders, the blank database and the parsers of the options.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -18,11 +23,13 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-# `python -m timim.cli`, a server with callbacks, and clients that transfer media import these. Modules of the command line are
-# left out, because some read the environment.
+# `python -m timim.cli`, a server with callbacks, and clients that transfer media import these.
 PRELOADED = (
     "PIL.Image",
     "anyio._backends._asyncio",
@@ -38,6 +45,7 @@ PRELOADED = (
     "rich.table",
     "starlette.applications",
     "timim",
+    "timim.cli.commands",
     "timim.server.app",
     "timim.server.bus.nats",
     "timim.server.store.postgres.engine",
@@ -48,8 +56,8 @@ PRELOADED = (
     "uvicorn.protocols.http.auto",
 )
 READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
-FORBIDDEN = ("timim.cli", "timim.testing")
-SERVE = ["-m", "timim.cli"]
+FORBIDDEN = ("timim.cli.doctor", "timim.testing")
+COMMAND = ["-m", "timim.cli"]
 ORDER_BYTES = 1 << 20
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
@@ -145,9 +153,12 @@ def _run(order: dict[str, object]) -> int:
     os.chdir(str(folder))
     os.environ.clear()
     os.environ.update(environment)
-    _forget_modules(program)
+    is_command = program[:2] == COMMAND
+    _forget_modules(READ_ENVIRONMENT if is_command else {*READ_ENVIRONMENT, *_own_modules()})
     if environment.get("PYTHONUNBUFFERED"):
         sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+    if is_command:
+        _renew_consoles()
     try:
         if program[0] == "-m":
             sys.argv = program[1:]
@@ -163,18 +174,56 @@ def _run(order: dict[str, object]) -> int:
     return 0
 
 
-def _forget_modules(program: list[str]) -> None:
-    """Forget the preloaded modules that the program must import itself.
+def _own_modules() -> list[str]:
+    """Return the preloaded modules that a program of a test, a mutant for example, imports itself.
 
-    A program of a test, a mutant for example, changes modules of the server before others import from them. It therefore
-    imports all of them.
+    Such a program changes modules of the server before others import from them.
     """
-    own = [name for name in sys.modules if name.startswith("timim.server.")]
-    for name in READ_ENVIRONMENT if program[:2] == SERVE else {*READ_ENVIRONMENT, *own}:
+    return [name for name in sys.modules if name.startswith(("timim.server.", "timim.cli"))]
+
+
+def _forget_modules(names: Iterable[str]) -> None:
+    for name in names:
         del sys.modules[name]
         package, _, module = name.rpartition(".")
         if package in sys.modules:
             delattr(sys.modules[package], module)  # otherwise `from package import module` would find it there
+
+
+def _renew_consoles() -> None:
+    """Make the consoles of the command line again, in place: they read the environment when they are made."""
+    from timim.cli import console
+
+    type(console.out).__init__(console.out, highlight=False)
+    type(console.notes).__init__(console.notes, stderr=True, highlight=False)
+
+
+def warm_up() -> None:
+    """Build the commands of `timim`, and start and stop a server, so that forked programs have all that is made only once."""
+    import typer.main
+
+    from timim.cli import commands, server
+
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    for app in (server.app, commands.app):
+        _prepare(typer.main.get_command(app))
+    with tempfile.TemporaryDirectory(prefix="timim-warm-up-") as folder:
+        asyncio.run(_serve(Path(folder)))
+
+
+def _prepare(command: Any) -> None:
+    """Make the parsers of the options of a command and its subcommands, as the first use of a command does."""
+    for option in command.params:
+        option.get_runtime_param()
+    for subcommand in getattr(command, "commands", {}).values():
+        _prepare(subcommand)
+
+
+async def _serve(folder: Path) -> None:
+    from timim.server import Server, Settings
+
+    async with Server(Settings(data_dir=folder, port=0)):
+        pass
 
 
 def main() -> None:
@@ -182,6 +231,9 @@ def main() -> None:
         importlib.import_module(name)
     loaded = [name for name in FORBIDDEN if name in sys.modules]
     assert loaded == [], loaded
+    warm_up()
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert threads == 1, "a forked program would wait for the locks of the other threads for ever"
     gc.collect()
     gc.freeze()  # otherwise each collection of a forked program would copy the memory of all preloaded objects
     control, listener = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])

@@ -24,6 +24,7 @@ VALID: dict[str, Json] = {
     "To_Account": PEER,
     "Peer_Account": PEER,
     "From_Account": SELF,
+    "Operator_Account": SELF,
     "Member_Account": MEMBER,
     "NewOwner_Account": MEMBER,
     "MsgBody": TEXT,

@@ -14,7 +14,7 @@ from tests.support.store_contract import LINE, Open, entry
 from timim import DoNotDisturb, InvalidArgument, LimitReached, TextElem, UnknownMessage
 from timim.protocol.elems import encode_body
 from timim.protocol.entries import EntryPayload, encode_payload
-from timim.server.store.base import Member, StoredGroup
+from timim.server.store.base import Member, Receipt, StoredGroup
 from timim.server.store.labels import LabelChange, Labelled, LabelLimits
 from timim.server.store.message_extensions import ANY, StoredExtension
 from timim.server.store.mutations import DeleteAccount, SetAccount
@@ -156,3 +156,20 @@ class UserStoreContract:
         assert await store.groups.in_live_rooms([]) == []
         assert await store.groups.ids_of("c") == ["g", "l1", "l2"]
         assert await store.groups.ids_of("c", live=False) == ["g"]
+
+    async def test_receipts_of_c2c_messages_are_counted_once_and_move_no_read_seq(self, opens: Open) -> None:
+        store = await opens()
+        for number in range(1, 6):
+            await store.timelines.append(replace(entry(number), receipt=number != 2))
+        assert await store.receipts.add("bob", LINE, [3, 2, 9], time=200) == [Receipt(LINE, 3, "alice", 1, 200)]
+        assert await store.receipts.add("bob", LINE, [3], time=201) == []
+        assert await store.receipts.add("alice", LINE, [1], time=202) == []  # not by its sender
+        (shown,) = await store.conversations.page("alice", 0, 9)
+        (mine,) = await store.conversations.page("bob", 0, 9)
+        assert (shown.peer_read_seq, mine.read_seq) == (0, 0)
+        read = await store.conversations.set_read("bob", LINE, 4, time=300)
+        assert sorted(one.seq for one in read.receipts) == [1, 4]
+        assert not (await store.conversations.set_read("bob", LINE, 4, time=301)).receipts
+        found = await store.receipts.of_sender("alice", 200, 9)
+        assert sorted((one.seq, one.readers, one.time) for one in found) == [(1, 1, 300), (3, 1, 200), (4, 1, 300)]
+        assert [one.readers for one in await store.receipts.get(LINE, [2, 3, 5])] == [1, 0]

@@ -101,8 +101,8 @@ class ConversationSettings:
 
     async def apply_receipt(self, notice: ReceiptNotice) -> None:
         """Apply a receipt: others have read messages of this account."""
-        if notice.group_id:
-            key = ConversationKey(ConversationType.GROUP, notice.group_id)
+        if notice.group_id or notice.seq:
+            key = Address(notice.peer, notice.group_id).key
             if await self._store.conversations.set_receipt(key, notice.seq, notice.readers, notice.others):
                 self._deliver(ReadReceipt(key, notice.seq, "", notice.readers, notice.others))
         else:

@@ -201,7 +201,7 @@ class ConversationIndex:
         """Apply a receipt, or a change that another device of this account made."""
         state = self.get(event.conversation)
         match event:
-            case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
+            case ReadReceipt(key, seq, "", readers, others):
                 self.live.change_all(key, set_receipt(seq, readers, others))
             case ReadReceipt():
                 self._set_peer_read(state, event.seq)

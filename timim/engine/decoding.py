@@ -57,7 +57,7 @@ def decode_message(entry: Entry, user_id: str) -> MessageRow:
         _state(entry.state) if entry.state is not msgspec.UNSET else None,
         mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
-        requests=RECEIPT * (entry.receipt != 0) | EXTENSIBLE * (entry.extensible != 0),
+        requests=RECEIPT * (entry.receipt != 0 or entry.c2c_receipt != 0) | EXTENSIBLE * (entry.extensible != 0),
         quiet=_quiet(entry.control) if entry.control is not msgspec.UNSET else 0,
         expired=entry.expired != 0,
     )

@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..ids import ConversationKey
+from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageStatus
 
 PURGE_OVER = 4096  # dead references that may wait for their removal, besides one for each object
@@ -221,6 +221,7 @@ def _refresh(message: Message, row: Message) -> None:
         if message.status is not MessageStatus.DELETED:
             message._status = row.status
     message._is_read = message.is_read or row.is_read
+    message._read_by_peer = message.read_by_peer or row.read_by_peer
 
 
 def mark_read(seq: int) -> Change:
@@ -261,10 +262,12 @@ def mark_read_by_peer(seq: int) -> Change:
 
 
 def set_receipt(seq: int, readers: int, others: int) -> Change:
-    """Return the change of the group message `seq`: the numbers of members who have and have not read it."""
+    """Return the change of the message `seq`: the numbers of users who have and have not read it."""
 
     def change(message: Message) -> None:
         if message.seq == seq:
             message._read_receipt_count, message._unread_receipt_count = readers, others
+            if message.is_self and message.key is not None and message.key.type is ConversationType.C2C:
+                message._read_by_peer = readers > 0 or message.read_by_peer
 
     return change

@@ -39,12 +39,12 @@ def set_requests(
 
     Raises:
         InvalidArgument: A mentioned id cannot be a user id, or `reply_to` cannot be quoted.
-        InvalidConversation: Mentions or a receipt are requested outside a group.
+        InvalidConversation: Mentions are requested outside a group.
     """
     if message.status is not None or not (mention or reply_to or request_receipt):
         return  # the outbox refuses a message that was sent before
-    if mention or request_receipt:
-        require_type(key, ConversationType.GROUP, "mentions and receipts are for groups")
+    if mention:
+        require_type(key, ConversationType.GROUP, "mentions are for groups")
     users = tuple(dict.fromkeys(mention))
     if reply_to is not None:
         add_quote(message, key, reply_to)

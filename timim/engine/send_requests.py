@@ -45,6 +45,7 @@ def c2c_body(
         source=name.source,
         msg_body=msgspec.Raw(body),
         cloud_custom_data="" if ask else message.cloud_custom_data,
+        receipt=int(message.receipt_requested),
         extensible=int(message.extensible),
         push=push_info(push) if push is not None else msgspec.UNSET,
         ask=int(ask),

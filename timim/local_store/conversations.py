@@ -131,7 +131,7 @@ class ConversationTable:
         return await self._file.write(write)
 
     async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
-        """Store the receipt counts of a group message; return True if they changed."""
+        """Store the receipt counts of a message; return True if they changed."""
         sql = (
             "INSERT INTO receipts VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET readers=excluded.readers, others=excluded.others"
             " WHERE readers<excluded.readers OR others<>excluded.others"

@@ -140,6 +140,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     if receipt:
         unpack_requests(message, receipt)
         message._read_receipt_count, message._unread_receipt_count = readers or 0, others or 0
+        message._read_by_peer = message._read_by_peer or (type == ConversationType.C2C.value and bool(readers))
     return message
 
 

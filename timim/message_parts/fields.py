@@ -351,17 +351,17 @@ class MessageFields(Displayed):
 
     @property
     def read_by_peer(self) -> bool:
-        """True if this account sent the message and the peer has read it, in C2C."""
+        """True if this account sent the message and the peer has read the conversation up to it, or this message, in C2C."""
         return self._read_by_peer
 
     @property
     def read_receipt_count(self) -> int:
-        """The number of members who have read the group message; set for its sender only."""
+        """The number of users who have read the message, sent with `request_receipt=True`; set for its sender only."""
         return self._read_receipt_count
 
     @property
     def unread_receipt_count(self) -> int:
-        """The number of members who have not read the group message; set for its sender only."""
+        """The number of members of a group who have not read the message, once one has; set for its sender only."""
         return self._unread_receipt_count
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from .codec import Body, Command, Reply
+from .codec import Body, Command, Door, Reply
 from .message_actions import SeqItem
-from .numbers import Int
+from .numbers import Int, at_most
 
 PIN, UNPIN = 1, 2
+RECEIPTS_AT_ONCE = 30  # of C2C messages
 
 
 class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -161,6 +164,27 @@ class SendReceiptsRequest(Body, kw_only=True):
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
+class ReadMessage(msgspec.Struct, kw_only=True):
+    """A C2C message that the receiver has read, named by its `MsgKey`, or by MsgSeq, MsgRandom and MsgTime."""
+
+    from_account: str = msgspec.field(name="From_Account")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    msg_key: str = msgspec.field(name="MsgKey", default="")
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    time: Int = msgspec.field(name="MsgTime", default=0)
+
+
+class SendC2CReceiptsRequest(Body, kw_only=True):
+    """Up to 30 messages of a user that the requesting account has read. Those that request no receipt are ignored."""
+
+    account: str = msgspec.field(name="Operator_Account", default="")
+    peer: str = msgspec.field(name="Peer_Account")
+    messages: Annotated[list[ReadMessage], at_most(RECEIPTS_AT_ONCE, least=1)] = msgspec.field(
+        name="C2CMsgInfo", default_factory=list
+    )
+
+
 class GetReceiptsRequest(Body, kw_only=True):
     """A query for the number of readers of each of the caller's messages in a group."""
 
@@ -216,6 +240,9 @@ SET_CONVERSATION_SETTINGS = Command("timeline.marks_set", SetConversationSetting
 READ_CONVERSATIONS = Command("timeline.read", ReadConversationsRequest, ReadConversationsReply)
 READ_ALL = Command("openim.read_all_unread_msg", ReadAllRequest, ReadAllReply)
 COUNT_UNREAD = Command("timeline.unread", CountUnreadRequest, CountUnreadReply)
+SEND_C2C_RECEIPTS = Command(
+    "openim.c2c_msg_read_receipt", SendC2CReceiptsRequest, Reply, doors=Door.BOTH, required=("Operator_Account",)
+)
 SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceiptsRequest, Reply)
 GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceiptsRequest, GetReceiptsReply)
 GET_READERS = Command("group_open_http_svc.get_group_msg_receipt_detail", GetReadersRequest, GetReadersReply)

@@ -142,7 +142,8 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
-    receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
+    receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender of the group message requests a receipt
+    c2c_receipt: Int = msgspec.field(name="IsNeedReadReceipt", default=0)  # the same in C2C
     extensible: Int = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions of the message
     control: MessageControl | msgspec.UnsetType = msgspec.field(name="SendMsgControl", default=msgspec.UNSET)
     # the only users who may see this entry: in a group the sender and some members, in C2C the receiver; all if it is empty

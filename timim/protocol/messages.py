@@ -40,7 +40,7 @@ class SendC2CRequest(Body, kw_only=True):
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1 is the same as a MsgLifeTime of 0
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
     sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # 2, over REST only: no copy for the sender
-    receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # only 0 is served
+    receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # 1: request a receipt
     extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # 1: users may set extensions
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")

@@ -161,7 +161,7 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A receipt (timim extension): a peer has read up to a seq, or members have read a group message."""
+    """A receipt (timim extension): a peer has read up to a seq, or users have read the message `MsgSeq`."""
 
     peer: str = msgspec.field(name="To_Account", default="")
     read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)

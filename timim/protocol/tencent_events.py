@@ -26,6 +26,7 @@ from .statuses import StatusItem
 
 _encode = msgspec.json.Encoder().encode
 _EVENT_GROUP_STATE = 6  # of GroupTips
+_EVENT_C2C_RECEIPT = 16
 _EVENT_RECALL = 20  # of the messages that a guest reads
 _EVENT_DO_NOT_DISTURB = 24
 _PINNED, _UNPINNED = 16, 17
@@ -206,6 +207,12 @@ def group_receipt_event(target: EntryPayload, notice: session.ReceiptNotice) -> 
     body = {"GroupMsgReceiptList": [name | counts]}
     tip = {"ToGroupId": notice.group_id, "MsgBody": body, "GroupInfo": {"GroupId": notice.group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def c2c_receipt_event(target: EntryPayload, reader: str, time: int) -> msgspec.Raw:
+    """Return the event that a user has read a C2C message which requested a receipt."""
+    name = {"TinyId": target.tiny_id, "MsgClientTime": target.client_time, "MsgRandom": target.msg_random}
+    return _raw({"Event": _EVENT_C2C_RECEIPT, "Peer_Account": reader, "PeerReadTime": time, "C2cMsgInfo": [name]})
 
 
 def follow_event(notice: FollowNotice, *, nick: str, face_url: str) -> msgspec.Raw:

@@ -171,7 +171,6 @@ async def test_receivers_that_cannot_be_served_are_refused(server: RunningServer
             assert refused.value.code == 10004
         refused_c2c: list[tuple[dict[str, Any], str]] = [
             ({"sync_other_machine": 2}, "SyncOtherMachine"),
-            ({"receipt": 1}, "IsNeedReadReceipt"),
             ({"msg_life_time": -1}, "MsgLifeTime"),
             ({"control": ["NoSuch"]}, "NoSuch"),
             ({"without_callbacks": ["ForbidAfterSendMsgCallback"]}, "ForbidCallbackControl"),

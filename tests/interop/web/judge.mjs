@@ -28,6 +28,7 @@ const message = (m) => known.set(m.ID, m) && ({
   ID: m.ID, type: m.type, payload: m.payload, from: m.from, to: m.to, flow: m.flow, time: m.time, sequence: m.sequence,
   random: m.random, conversationID: m.conversationID, conversationType: m.conversationType, nick: m.nick, isRevoked: m.isRevoked,
   isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime, atUserList: m.atUserList, nameCard: m.nameCard,
+  needReadReceipt: m.needReadReceipt, readReceiptInfo: m.readReceiptInfo,
 });
 const conversation = (c) => ({
   conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount, isPinned: c.isPinned,

@@ -3,6 +3,7 @@
 from . import (
     administration,
     c2c,
+    c2c_receipts,
     cloud_search,
     conversation_settings,
     conversations,
@@ -45,6 +46,7 @@ __all__ = ["ALL_HANDLERS"]
 ALL_HANDLERS = HandlerRegistry.sum_of(
     administration.HANDLERS,
     c2c.HANDLERS,
+    c2c_receipts.HANDLERS,
     cloud_search.HANDLERS,
     conversation_settings.HANDLERS,
     conversations.HANDLERS,

@@ -16,6 +16,7 @@ from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
+from .c2c_receipts import with_receipts
 from .long_mergers import addressed_body
 from .read_receipts import mark_read
 from .registry import HandlerRegistry, RequestContext
@@ -81,6 +82,7 @@ def c2c_message(context: RequestContext, body: wire.SendC2CRequest) -> OutgoingM
         NoPermission: A caller who is no administrator names another sender (90009).
         InvalidArgument: An option has a value that is not served (90001).
     """
+    options = c2c_options(body, admin=context.admin, rest=context.session is None)
     outgoing = OutgoingMessage(
         sender=sender_of(context, body.from_account),
         msg_body=body.msg_body,
@@ -92,7 +94,8 @@ def c2c_message(context: RequestContext, body: wire.SendC2CRequest) -> OutgoingM
         origin=context.session.number if context.session else 0,
         lookup_only=bool(body.ask),
         push=body.push,
-        options=c2c_options(body, admin=context.admin, rest=context.session is None),
+        options=options,
+        receipt=bool(body.receipt) and not options.online and not options.unsynced,  # else nobody could be told
         admin=context.user if context.admin else "",
     )
     return named_over_rest(outgoing, context.services.now(), group=False) if context.admin else outgoing
@@ -119,7 +122,9 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
         page = await services.history.c2c_messages(context.user, peer, 1, last, limit)
     oldest = page.stored[-1] if page.stored else None
     oldest_key = msg_key_of(oldest.tail, oldest.time) if oldest else ""
-    messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
+    messages = page.entries
+    if not isinstance(body.timeline_range, tuple):
+        messages = (await with_receipts(services, c2c_timeline(context.user, peer), page.entries, page.stored))[::-1]
     return wire.RoamC2CReply(
         complete=int(page.first <= page.floor),
         msg_cnt=len(messages),
@@ -154,7 +159,7 @@ async def _newer(context: RequestContext, body: wire.RoamC2CRequest, peer: str, 
         last_msg_time=newest.time if newest else 0,
         last_msg_key=key,
         msg_key=key,
-        messages=page.entries[::-1],
+        messages=(await with_receipts(context.services, c2c_timeline(context.user, peer), page.entries, page.stored))[::-1],
         timeline_range=(page.first, page.last),
         timeline_floor=page.floor,
         timeline_last_seq=page.last_seq,

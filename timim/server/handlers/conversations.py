@@ -44,7 +44,7 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
         items = [await _tencent_item(context, contact, count) for contact, count in zip(page, unread, strict=True)]
         await _add_labels(context, items)
     start = body.start_index + limit if more else 0
-    notices = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
+    notices = [await notice_of(context, one) for one in receipts if await _exists(context, one)]
     deletions = await context.services.store.deletions.number(context.user) if body.messages else 0
     return wire.ListConversationsReply(
         complete_flag=int(not more), start_index=start, since=now, items=items, receipts=notices, deletions=deletions
@@ -52,9 +52,12 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
 
 
 async def _exists(context: RequestContext, receipt: Receipt) -> bool:
-    """Return True if the receipt's group exists. The group may have been dissolved since."""
+    """Return True unless the receipt's group has been dissolved since."""
+    kind, name, *_ = receipt.timeline.split("\x1f")
+    if kind == "c2c":
+        return True
     try:
-        await context.services.entities.group_or_topic(receipt.timeline.split("\x1f")[1])
+        await context.services.entities.group_or_topic(name)
     except UnknownGroup:
         return False
     return True

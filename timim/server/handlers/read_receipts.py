@@ -69,23 +69,36 @@ async def mark_read(
         services.bus.publish(
             Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.peer_read_event(context.user, time))
         )
-    await tell_receipts(context, group_id, read.receipts)
+    await tell_receipts(context, read.receipts)
     report.on_stored()
     return read
 
 
-async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequence[Receipt]) -> None:
+async def tell_receipts(context: RequestContext, receipts: Sequence[Receipt]) -> None:
     """Push the number of readers to the sender of each receipt's message."""
     for receipt in receipts:
-        notice = await notice_of(context, group_id, receipt)
+        notice = await notice_of(context, receipt)
         found = await context.services.store.timelines.entry(receipt.timeline, receipt.seq)
-        plain = tencent_events.group_receipt_event(decode_payload(found.tail), notice) if found is not None else None
+        plain: msgspec.Raw | None = None
+        if found is not None and notice.group_id:
+            plain = tencent_events.group_receipt_event(decode_payload(found.tail), notice)
+        elif found is not None:
+            plain = tencent_events.c2c_receipt_event(decode_payload(found.tail), notice.peer, receipt.time)
         raw = msgspec.Raw(encode(notice))
         context.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw, plain=plain))
 
 
-async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
-    """Return the notice for a receipt, with the number of current members who have not read the message."""
+async def notice_of(context: RequestContext, receipt: Receipt) -> session.ReceiptNotice:
+    """Return the notice for a receipt; in a group with the number of current members who have not read the message.
+
+    Raises:
+        UnknownGroup: The group was dissolved.
+    """
+    kind, *names = receipt.timeline.split("\x1f")
+    if kind == "c2c":
+        peer = names[1] if names[0] == receipt.sender else names[0]
+        return session.ReceiptNotice(peer=peer, seq=receipt.seq, readers=receipt.readers)
+    group_id = names[0]
     group = await context.services.entities.group_or_topic(group_id)
     may = sum(1 for _ in users_who_see(group, receipt.seq)) - (receipt.sender in group.members)
     others = max(0, may - receipt.readers)
@@ -186,7 +199,7 @@ async def send_receipts(context: RequestContext, body: conversation_settings.Sen
     timeline = group_timeline(body.group_id)
     report = await read_report(context, timeline, group_id=body.group_id)
     receipts = await context.services.store.receipts.add(context.user, timeline, seqs, time=now, report=report.of_receipts)
-    await tell_receipts(context, body.group_id, receipts)
+    await tell_receipts(context, receipts)
     report.on_stored()
     return Reply()
 
@@ -203,7 +216,7 @@ async def get_receipts(
     mine = [receipt for receipt in found if receipt.sender == context.user]
     reply = conversation_settings.GetReceiptsReply()
     for receipt in mine:
-        notice = await notice_of(context, group_id, receipt)
+        notice = await notice_of(context, receipt)
         counts = conversation_settings.ReceiptItem(seq=receipt.seq, readers=notice.readers, others=notice.others)
         reply.receipts.append(counts)
     return reply

@@ -13,7 +13,7 @@ from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol.codec import Body, Command, Door, Reply
 from ...protocol.entries import C2C_RECALLED, MessageActionKind, PushInfo, decode_payload
 from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest
-from ...protocol.numbers import Int, at_most
+from ...protocol.numbers import Flag, Int, at_most
 from ..messaging.actions import ActionRequest
 from ..messaging.posting import PostResult
 from ..store.base import c2c_timeline
@@ -41,6 +41,7 @@ class BatchSendRequest(Body, kw_only=True):
     msg_life_time: Int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
     sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # 2: no copy for the sender
+    receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
@@ -126,6 +127,7 @@ async def batch_send(context: RequestContext, body: BatchSendRequest) -> BatchSe
             msg_life_time=body.msg_life_time,
             control=body.control,
             sync_other_machine=body.sync_other_machine,
+            receipt=body.receipt,
             without_callbacks=["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"],
             msg_body=await addressed_body(context, body.msg_body, sender_of(context, body.from_account)),
             cloud_custom_data=body.cloud_custom_data,

@@ -48,8 +48,9 @@ class C2CDestination:
             admission.check_c2c(outgoing.sender, self.receiver, self.relationships)
 
     def address(self, payload: EntryPayload, sender: StoredAccount) -> None:
-        """Set the destination in the payload of a message."""
+        """Set the destination in the payload of a message, and the name that a request for a receipt has in C2C."""
         payload.to_account = self.receiver
+        payload.c2c_receipt, payload.receipt = payload.receipt, 0
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
         """Return the sender's profile for the reply, or UNSET if the profile is empty."""

@@ -65,8 +65,6 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False, rest: bool = False
     """
     if _is_plain(body):
         return PLAIN
-    if body.receipt:
-        raise InvalidArgument(f"IsNeedReadReceipt {body.receipt} is not supported; leave it out, or set it to 0", code=_C2C)
     unsynced = admin and rest and body.sync_other_machine == NOT_TO_SENDER
     if not unsynced and body.sync_other_machine not in (0, 1):
         only = "or 2 " if rest else ""
@@ -89,8 +87,7 @@ def c2c_options(body: SendC2CRequest, *, admin: bool = False, rest: bool = False
 def _is_plain(body: SendC2CRequest) -> bool:
     """Return True if a request has no options, as nearly all requests."""
     return not (
-        body.receipt
-        or body.extensible
+        body.extensible
         or body.online_only
         or body.without_callbacks
         or body.control is not NO_CONTROL

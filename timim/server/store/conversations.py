@@ -279,13 +279,12 @@ def set_read(
             "UPDATE contacts SET peer_read_seq=?, read_time=? WHERE timeline=? AND user_id<>? AND peer_read_seq<?",
             (seq, time, number, user, seq),
         )
-    else:
-        wanted = yield Execute(
-            "SELECT seq FROM receipts_wanted WHERE timeline=? AND seq>? AND seq<=? AND sender<>?",
-            (number, before, seq, user),
-        )
-        for (at,) in wanted:
-            risen_receipts += yield from receipts.add_reader(number, timeline, at, user, time)
+    wanted = yield Execute(
+        "SELECT seq FROM receipts_wanted WHERE timeline=? AND seq>? AND seq<=? AND sender<>?",
+        (number, before, seq, user),
+    )
+    for (at,) in wanted:
+        risen_receipts += yield from receipts.add_reader(number, timeline, at, user, time)
     read = Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
     yield from callbacks.insert(report(read))
     return read

@@ -310,12 +310,13 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The number of readers of a message whose sender requested read receipts."""
+    """The number of readers of a message whose sender requested read receipts; `time` is that of the last one."""
 
     timeline: str
     seq: int
     sender: str
     readers: int
+    time: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Mentions, and read receipts of group messages, in SQL. A sender can request receipts for a message."""
+"""Mentions, and read receipts of messages, in SQL. A sender can request receipts for a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .entries import NewEntry
 from .new_callbacks import NewCallback, no_callbacks
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
-_WANTED = "SELECT t.name, w.seq, w.sender, w.readers FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
+_WANTED = "SELECT t.name, w.seq, w.sender, w.readers, w.changed FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
 
 
 class ReceiptStore:
@@ -29,7 +29,7 @@ class ReceiptStore:
         time: int,
         report: Callable[[Sequence[Receipt]], Sequence[NewCallback]] = no_callbacks,
     ) -> list[Receipt]:
-        """Record that a user has read exactly these messages of a group, and return the changed receipts.
+        """Record that a user has read exactly these messages of a conversation, and return the changed receipts.
 
         `report` returns the callbacks that are stored with the changes. It must have no effect.
         """
@@ -68,7 +68,7 @@ def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Op
         "UPDATE receipts_wanted SET readers=readers+1, changed=? WHERE timeline=? AND seq=? RETURNING sender, readers",
         (time, number, seq),
     )
-    return [Receipt(timeline, seq, sender, readers) for sender, readers in rows]
+    return [Receipt(timeline, seq, sender, readers, time) for sender, readers in rows]
 
 
 def add(
