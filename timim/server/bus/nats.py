@@ -99,9 +99,8 @@ class NatsBus:
         self._connection.send(self._subjects.user(login.user), pack(Hint.of_login(login)))
 
     async def online(self, users: Collection[str]) -> set[str]:
-        """Return the users who are online on any node. A name may also be a user and a platform, with DEVICE_MARK between."""
-        found = {name for name in users if self._online_here(name)}
-        asked = [name for name in users if name not in found]
+        found = {user for user in users if self._online_here(user)}
+        asked = [user for user in users if user not in found]
         for at in range(0, len(asked), USERS_A_QUESTION):
             if not self.away:
                 found |= await self._queries.ask(asked[at : at + USERS_A_QUESTION], self._heartbeats.node_ids)
@@ -121,6 +120,7 @@ class NatsBus:
         self._subscriptions.unlisten(user)
 
     def _online_here(self, name: str) -> bool:
+        """Return True if a user is online on this node, on the platform behind DEVICE_MARK if the name has one."""
         user, mark, platform = name.partition(DEVICE_MARK)
         if mark:
             return any(platform in listener.platforms(user) for listener in self._listeners)
