@@ -201,9 +201,10 @@ ONE_PROCESS = {
 TOGETHER = {
     "tests/cluster/test_shared_content.py": "S3",
     "tests/integration/cli/test_blobs_option.py": "S3",
-    "tests/integration/cli/test_cli_files.py": "nbformat",
+    "tests/hostile/test_openapi.py": "jsonschema",
+    "tests/integration/cli/test_cli_files.py": "jsonschema",  # through nbformat
     "tests/integration/server/test_content_stores.py": "S3",
-    "tests/integration/test_notebooks.py": "nbformat",
+    "tests/integration/test_notebooks.py": "jsonschema",
 }
 
 

@@ -238,8 +238,8 @@ STORES = pytest.mark.parametrize("kind", [ServersStore, ClientsStore])
 @pytest.mark.requirement("R1")
 async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | ClientsStore], seed: int) -> None:
     acked = 0
-    for disk in range(4):  # each check reads all rows of a disk; on a single disk the checks would take most of the time
-        result = await cut_again_and_again(kind, 50, seed=seed + disk)
+    for disk in range(8):  # each check reads all rows of a disk; with fewer disks the checks would take most of the time
+        result = await cut_again_and_again(kind, 25, seed=seed + disk)
         assert (result.lost, result.damaged) == (0, 0)
         acked += len(result.acked)
     assert acked >= 8000

@@ -29,19 +29,26 @@ class Storm:
 
 @dataclass(frozen=True)
 class Weather:
-    """The faults of a storm. `rate` is the share of messages with a fault; `kills` counts kills of clients, bob's included."""
+    """The faults of a storm.
+
+    `rate` is the share of messages with a fault, `kills` counts kills of clients, bob's included. `cuts` is the number of
+    connections of each sender that are cut while acks are on their way.
+    """
 
     senders: int
     each: int
     rate: float
     crashes: int
     kills: int
+    cuts: int = 0
 
 
 async def storm(server: RunningServer, clients: Clients, folder: Path, seed: int, weather: Weather) -> Storm:
     rng = random.Random(seed)
     names = [f"s{i}" for i in range(weather.senders)]
     await server.add_users("bob", *names)
+    for name in names if weather.cuts else ():
+        server.faults.cut(user=name, direction="down", after_frames=3, times=weather.cuts)
     bobs = [await clients.start("receive", server, "bob", folder / "bob")]
     running = {name: await sender(clients, server, folder, name, weather.each) for name in names}
     async with server.faults.chaos(seed, rate=weather.rate) as counts:
@@ -154,9 +161,7 @@ async def _storm_without_deduplication(folder: Path, seed: int) -> Storm:
     async with running_server(data_dir=folder / "server", hello_interval_s=2) as server, client_processes() as clients:
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
-        weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2)
-        for name in ("s0", "s1", "s2", "s3"):  # the cuts lose acks, so that messages are sent again
-            server.faults.cut(user=name, direction="down", after_frames=3, times=4)
+        weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2, cuts=4)  # messages without an ack are sent again
         return await storm(server, clients, folder, seed, weather)
 
 

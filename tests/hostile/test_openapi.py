@@ -10,7 +10,6 @@ import json
 from random import Random
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from tests.support.request_fields import MEMBER, PEER, SELF, VALID
@@ -89,6 +88,8 @@ def drawn_object(random: Random, schema: dict[str, Any], depth: int) -> dict[str
 
 def undescribed(path: str, reply: dict[str, Any]) -> list[str]:
     """Return the faults of a reply by the description of its command."""
+    import jsonschema  # type: ignore[import-untyped]  # takes 2 s, and each worker imports this file
+
     whole = schema_of(path, "reply") | {"components": DOCUMENT["components"]}
     return [error.message for error in jsonschema.Draft202012Validator(whole).iter_errors(reply)]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.webclient import web_client
+from tests.interop.webclient import WebError, web_client
 from tests.support.paths import MEDIA
-from timim import FileElem, ImageElem, ImageType
+from timim import FileElem, ImageElem, ImageType, VideoElem
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
@@ -52,6 +52,44 @@ async def test_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server:
         for variant in image.images.values():
             assert await variant.read() == PICTURE.read_bytes()  # the web client uploads no smaller variants
         assert (image.images[ImageType.ORIGINAL].width, image.images[ImageType.ORIGINAL].height) == (640, 427)
+
+
+async def test_a_video_of_the_web_client_arrives_if_the_upload_plugin_is_registered(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(bytes(range(256)) * 400)
+    payload: dict[str, object] = {"path": str(video), "type": "video/mp4"}
+    await server.add_users("bob")
+    async with web_client(server, "alice", plugins=False) as web:
+        await web.login()
+        with pytest.raises(WebError) as refused:
+            await web.send("video", "bob", payload)
+        assert refused.value.code == 2350
+    async with server.client("bob") as bob, web_client(server, "alice", plugins=False) as web:
+        watch = EventRecorder(bob)
+        await web.do("plugin")
+        await web.login()
+        shown = await web.send("video", "bob", payload)
+        assert (shown["payload"]["videoFormat"], shown["payload"]["videoSecond"]) == ("mp4", 3)
+        received = await watch.wait_for_message()
+        arrived = received[0]
+        assert isinstance(arrived, VideoElem)
+        assert (arrived.format, arrived.duration, arrived.size) == ("mp4", 3, video.stat().st_size)
+        assert await arrived.read() == video.read_bytes()
+
+
+async def test_the_web_client_logs_what_its_level_asks_for(server: RunningServer) -> None:
+    await server.add_users("bob")
+    async with web_client(server, "alice") as web:
+        await web.login()
+        quiet = await web.do("logged")
+        await web.send("text", "bob", {"text": "without a word in the log"})
+        assert await web.do("logged") == quiet
+        await web.call("setLogLevel", 0)
+        before = await web.do("logged")
+        await web.send("text", "bob", {"text": "with some"})
+        assert await web.do("logged") > before
 
 
 @pytest.mark.requirement("F05", "F10")

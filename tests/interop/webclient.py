@@ -109,12 +109,15 @@ class WebClient:
 
 
 @asynccontextmanager
-async def web_client(server: RunningServer, user: str, *, url: str = "") -> AsyncIterator[WebClient]:
-    """Create a web client for the next gateway of this server (through another endpoint at `url`), not logged in."""
+async def web_client(server: RunningServer, user: str, *, url: str = "", plugins: bool = True) -> AsyncIterator[WebClient]:
+    """Create a web client for the next gateway of this server (through another endpoint at `url`), not logged in.
+
+    Without `plugins` it has no upload plugin.
+    """
     node = shutil.which("node")
     assert node is not None, "the interoperability tests need Node"
     process = await asyncio.create_subprocess_exec(
-        *(node, "judge.mjs", str(server.app_id), url or next_gateway(server)),
+        *(node, "judge.mjs", str(server.app_id), url or next_gateway(server), *(() if plugins else ("without-plugins",))),
         cwd=WEB,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -59,8 +59,9 @@ PRELOADED = (
 READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
 FORBIDDEN = ("timim.cli.doctor", "timim.testing")
 COMMAND = ["-m", "timim.cli"]
-THREADS_LIMIT_S = 20.0
+THREADS_END_S = 30.0
 ORDER_BYTES = 1 << 20
+THREADS_END_S = 10.0  # the threads of the databases end some instructions after their owners have closed them
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
 
@@ -213,6 +214,14 @@ def warm_up() -> None:
         asyncio.run(_serve(Path(folder)))
 
 
+def _wait_for_threads() -> None:
+    """Wait until the threads of the server have ended. A forked program would wait for ever for a lock that one holds."""
+    limit = time.monotonic() + THREADS_END_S
+    while len(list(Path("/proc/self/task").iterdir())) > 1:
+        assert time.monotonic() < limit, "threads of the server are still running"
+        time.sleep(0.001)
+
+
 def _prepare(command: Any) -> None:
     """Make the parsers of the options of a command and its subcommands, as the first use of a command does."""
     for option in command.params:
@@ -228,12 +237,12 @@ async def _serve(folder: Path) -> None:
         pass
 
 
-def wait_for_threads() -> None:
-    """Wait until this is the only thread: the kernel removes a thread a moment after `join` has returned."""
-    end = time.monotonic() + THREADS_LIMIT_S
-    while len(list(Path("/proc/self/task").iterdir())) > 1:
-        assert time.monotonic() < end, "a forked program would wait for the locks of the other threads for ever"
-        time.sleep(0.001)
+def _wait_for_threads() -> None:
+    """Wait until the kernel has ended the threads that have returned: a forked program would wait for their locks for ever."""
+    end = time.monotonic() + THREADS_END_S
+    while (threads := len(list(Path("/proc/self/task").iterdir()))) > 1:
+        assert time.monotonic() < end, f"{threads - 1} threads have not ended"
+        time.sleep(0.01)
 
 
 def main() -> None:
@@ -242,7 +251,7 @@ def main() -> None:
     loaded = [name for name in FORBIDDEN if name in sys.modules]
     assert loaded == [], loaded
     warm_up()
-    wait_for_threads()
+    _wait_for_threads()
     gc.collect()
     gc.freeze()  # otherwise each collection of a forked program would copy the memory of all preloaded objects
     control, listener = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])

@@ -28,7 +28,7 @@ async def _fetch_from_a_stalled_server(server: RunningServer, stack: AsyncExitSt
         slow = await stack.enter_async_context(server.client(f"slow{n}", timeout=60))
         lost = asyncio.Event()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(slow.engine.inbox, "push", lambda key, entry, lost=lost: lost.set())
+            patch.setattr(slow.engine.inbox, "push", lambda pushed, lost=lost: [*pushed] and lost.set())
             await alice.c2c(slow.user_id).send("lost on the way")
             await lost.wait()
         stall = server.faults.stall(user=slow.user_id, direction="up")

@@ -21,6 +21,8 @@ QUIET = (
     "no:cacheprovider",
     "-p",
     "no:hypothesispytest",
+    "-p",
+    "no:schemathesis",
     "-c",
     "/dev/null",
     "-W",

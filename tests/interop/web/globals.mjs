@@ -49,6 +49,10 @@ define("document", {
   body: { appendChild: nothing },
 });
 
-// stdout is for the line protocol; the client's log goes to stderr.
-const log = (...words) => process.stderr.write(words.map(String).join(" ") + "\n");
+// stdout is for the line protocol; the client's log goes to stderr. `logged` is the number of its lines.
+globalThis.logged = 0;
+const log = (...words) => {
+  globalThis.logged += 1;
+  process.stderr.write(words.map(String).join(" ") + "\n");
+};
 Object.assign(console, { log, info: log, debug: log, warn: log, error: log });

@@ -18,9 +18,9 @@ const say = (line) => out.write(JSON.stringify(line) + "\n");
 process.on("uncaughtException", (error) => say({ event: "uncaughtException", data: { message: String(error?.stack ?? error) } }));
 process.on("unhandledRejection", (error) => say({ event: "unhandledRejection", data: { code: error?.code, message: error?.message ?? String(error) } }));
 
-const [, , SDKAppID, proxyServer] = process.argv;
+const [, , SDKAppID, proxyServer, ...options] = process.argv;
 const chat = TencentCloudChat.create({ SDKAppID: Number(SDKAppID), proxyServer });
-chat.registerPlugin({ "tim-upload-plugin": TIMUploadPlugin });
+if (!options.includes("without-plugins")) chat.registerPlugin({ "tim-upload-plugin": TIMUploadPlugin });
 chat.setLogLevel(Number(process.env.CHAT_LOG_LEVEL ?? 4));
 
 const known = new Map();  // messages that the client has shown, by ID
@@ -82,6 +82,7 @@ const file = ({ path: name, type, size }) => {
 const make = {
   file: (to) => chat.createFileMessage({ ...to, payload: file(to.payload) }),
   audio: (to) => chat.createAudioMessage({ ...to, payload: { file: Object.assign(file(to.payload).file, { duration: 1000 }) } }),
+  video: (to) => chat.createVideoMessage({ ...to, payload: { file: Object.assign(file(to.payload).file, { duration: 3 }) } }),
   image: (to) => chat.createImageMessage({ ...to, payload: file(to.payload) }),
   text: (to) => chat.createTextMessage(to),
   custom: (to) => chat.createCustomMessage(to),
@@ -101,6 +102,8 @@ const todo = {
     const data = plain(result?.code === 0 && "data" in result ? result.data : result);
     return { result: result?.inviteID === undefined ? data : { ...data, inviteID: result.inviteID } };
   },
+  plugin: async () => { chat.registerPlugin({ "tim-upload-plugin": TIMUploadPlugin }); },
+  logged: async () => globalThis.logged,
   login: ({ userID, userSig }) => chat.login({ userID, userSig }),
   logout: () => chat.logout(),
   send: async ({ kind, to, conversationType, payload }) => message((await chat.sendMessage(make[kind]({ to, conversationType, payload }))).data.message),
