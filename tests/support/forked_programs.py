@@ -59,7 +59,6 @@ PRELOADED = (
 READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
 FORBIDDEN = ("timim.cli.doctor", "timim.testing")
 COMMAND = ["-m", "timim.cli"]
-THREADS_END_S = 30.0
 ORDER_BYTES = 1 << 20
 THREADS_END_S = 10.0  # the threads of the databases end some instructions after their owners have closed them
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
@@ -235,14 +234,6 @@ async def _serve(folder: Path) -> None:
 
     async with Server(Settings(data_dir=folder, port=0)):
         pass
-
-
-def _wait_for_threads() -> None:
-    """Wait until the kernel has ended the threads that have returned: a forked program would wait for their locks for ever."""
-    end = time.monotonic() + THREADS_END_S
-    while (threads := len(list(Path("/proc/self/task").iterdir()))) > 1:
-        assert time.monotonic() < end, f"{threads - 1} threads have not ended"
-        time.sleep(0.01)
 
 
 def main() -> None:
