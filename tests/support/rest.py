@@ -49,19 +49,17 @@ class RestClient:
         self, command: str, body: dict[str, Any] | bytes | None = None, *, method: str = "POST", **query: Any
     ) -> dict[str, Any]:
         """Call a command (`service/name`), and return its reply, which must have status 200."""
+        url = next_gateway(self._server).replace("ws", "http", 1) + f"/v4/{command}"
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        response = await self._http.request(method, self._url(f"/v4/{command}"), params=self.query(**query), content=content)
+        response = await self._http.request(method, url, params=self.query(**query), content=content)
         assert response.status_code == 200, (command, response.status_code, response.text)
         reply: dict[str, Any] = response.json()
         assert (reply["ActionStatus"] == "OK") == (reply["ErrorCode"] == 0), reply
         return reply
 
     async def get(self, path: str) -> str:
-        """Return the text of another page of the server."""
-        return (await self._http.get(self._url(path))).text
-
-    def _url(self, path: str) -> str:
-        return next_gateway(self._server).replace("ws", "http", 1) + path
+        """Return the text of another page of the server, of its first gateway."""
+        return (await self._http.get(self._server.url.replace("ws", "http", 1) + path)).text
 
     async def done(self, command: str, body: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         """Call a command that must succeed."""
