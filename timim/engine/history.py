@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
 from ..ids import ConversationKey
 from ..message import Message, QuotedMessage, embed_quote
-from ..protocol.coverage import Interval
+from ..protocol.coverage import Coverage, Interval
 from ..results.history import AsOf, HistoryCoverage, Page, history_coverage
 from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
@@ -58,11 +58,14 @@ class _Newest(NamedTuple):
 class _HistoryQuery:
     """A query for history: the number of its requests, and the first visible seq according to their replies.
 
-    `error` is that of the last request that failed; `stale` means that the request for the newest messages failed.
+    `coverage` has the seqs that were stored when the query began, after `parts` parts were fetched. `error` is that of the
+    last request that failed; `stale` means that the request for the newest messages failed.
     """
 
     key: ConversationKey
     first_visible_seq: int = 1
+    coverage: Coverage = field(default_factory=Coverage)
+    parts: int = 0
     requests: int = 0
     local: bool = False
     error: NetworkError | NotLoggedIn | None = None
@@ -100,6 +103,7 @@ class History:
         self._fetcher = fetcher
         self._inbox = inbox
         self._turns: dict[ConversationKey, _FetchTurn] = {}
+        self._parts = 0  # fetched and stored
 
     async def local_page(self, key: ConversationKey, count: int, before: Message | None) -> Page:
         """Return stored messages, newest first, also across gaps, without network access.
@@ -308,13 +312,19 @@ class History:
                 del self._turns[key]
 
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
-        return _HistoryQuery(key, await self._store.conversations.first_visible_seq(key))
+        parts = self._parts
+        coverage, first_visible_seq = await self._store.conversations.proof(key)
+        return _HistoryQuery(key, first_visible_seq, coverage, parts)
+
+    async def _coverage(self, query: _HistoryQuery) -> Coverage:
+        """Return the stored seqs: those of the query's begin, if no part was fetched since."""
+        return query.coverage if query.parts == self._parts else await self._store.conversations.coverage(query.key)
 
     async def _newest(self, query: _HistoryQuery, count: int) -> _Newest:
         """Return the last seq that exists; offline, the last covered seq."""
         key = query.key
         last_seq = await self._inbox.last_seq(key)
-        coverage = await self._store.conversations.coverage(key)
+        coverage = await self._coverage(query)
         if last_seq is not None:  # an own message is covered shortly before the inbox is notified of its ack
             above = coverage.interval_of(last_seq + 1)
             return _Newest(above.last if above is not None else last_seq, known=True, fresh=False)
@@ -348,12 +358,15 @@ class History:
         """Fetch the missing part of an interval, the newest part first."""
         if first > last:
             return
-        gaps = (await self._store.conversations.coverage(query.key)).missing(first, last)
+        parts = self._parts
+        gaps = (await self._coverage(query)).missing(first, last)
         query.local = query.local or sum(gap.size for gap in gaps) < last - first + 1
         if not gaps:
             return
         async with self._turn(query.key):
-            for gap in reversed((await self._store.conversations.coverage(query.key)).missing(first, last)):
+            if self._parts != parts:  # another caller has fetched meanwhile
+                gaps = (await self._store.conversations.coverage(query.key)).missing(first, last)
+            for gap in reversed(gaps):
                 async for part in self._fetcher.fetch_downward(query.key, gap):
                     await self._store_part(query.key, part)
                     query.add_reply(part)
@@ -370,6 +383,7 @@ class History:
             actions=actions,
             user_id=self._user_id,
         )
+        self._parts += 1
         for result in await self._store.messages.ingest([batch]):
             self._conversations.apply(result)
 

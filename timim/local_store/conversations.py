@@ -70,6 +70,10 @@ class ConversationTable:
         """Return the first seq that this account may see, as last reported by the server."""
         return await self._file.read(partial(timeline_state.first_visible_seq_of, key=key))
 
+    async def proof(self, key: ConversationKey) -> tuple[Coverage, int]:
+        """Return the seqs that this device has stored, and the first seq that this account may see."""
+        return await self._file.read(partial(timeline_state.proof_of, key=key))
+
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
         """Return the last stored seq at or before a time, and True if it is certain that no later one exists.
 

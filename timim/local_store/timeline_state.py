@@ -235,19 +235,20 @@ def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
     connection.execute("INSERT INTO conversations(type, peer) VALUES(?,?) ON CONFLICT DO NOTHING", tuple(key))
 
 
+def proof_of(connection: sqlite3.Connection, key: ConversationKey) -> tuple[Coverage, int]:
+    """Return the covered seqs, and the first seq that this account may see."""
+    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
+    return (checked_coverage(*row), int(row[1])) if row else (Coverage(), 1)
+
+
 def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverage:
     """Return the covered seqs."""
-    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return checked_coverage(*row) if row else Coverage()
+    return proof_of(connection, key)[0]
 
 
 def first_visible_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
     """Return the first seq that this account may see."""
-    row = connection.execute(f"{_SELECT_PROOF} WHERE type=? AND peer=?", tuple(key)).fetchone()
-    if row is None:
-        return 1
-    checked_coverage(*row)
-    return int(row[1])
+    return proof_of(connection, key)[1]
 
 
 def delivered_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int | None:
