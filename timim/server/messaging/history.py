@@ -28,6 +28,7 @@ from ..social.entity_cache import EntityCache
 from ..store.base import ACTION, TARGETED, Store, StoredEntry, TimelinePage, c2c_timeline, timeline_of
 
 PAGE_LIMIT_BYTES = 512 * 1024  # 8 pages at once leave room for pushes in the queue of a session
+_FOR_SOME = (ACTION, TARGETED)  # kinds of entries that some users may not see
 
 
 class HistoryPage(msgspec.Struct, frozen=True, gc=False):
@@ -117,9 +118,10 @@ class HistoryReader:
         gone = render_placeholder if plain else render_tombstone
         expected = page.last
         for entry in page.entries:
-            entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
+            if expected > entry.seq:
+                entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
             hidden = entry.kind == ACTION and (plain or (floor > 1 and target_of(entry) < floor))
-            hidden = hidden or is_hidden(entry, user)
+            hidden = hidden or (entry.kind in _FOR_SOME and is_hidden(entry, user))
             entries.append(gone(entry.seq) if hidden else self.render(entry, group=group))
             expected = entry.seq - 1
         entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
@@ -165,7 +167,7 @@ def _fitting(page: TimelinePage) -> TimelinePage:
 
 def is_hidden(entry: StoredEntry, user: str) -> bool:
     """Return True if an entry is a message to other members of a group, or an action on a message that the user never got."""
-    if entry.kind not in (ACTION, TARGETED):
+    if entry.kind not in _FOR_SOME:
         return False
     audience = audience_of(entry.tail)
     return bool(audience) and user not in audience
