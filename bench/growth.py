@@ -2,7 +2,7 @@
 
 Each curve is drawn on two logarithmic axes, with its slope beside it: 0 for a cost that does not depend on the size, 1 for one
 in proportion to it. The exit status is 1 if a curve is steeper than its limit. Servers and clients are real ones on files, with
-commits synced. docs/growth.png is written if all sizes were measured.
+commits synced. docs/images/growth.png is written if all sizes were measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from timim import Client, TextElem
 from timim.server.store.sqlite import SqliteStore
 from timim.testing import RunningServer, running_server
 
-PLOT = Path(__file__).parent.parent / "docs" / "growth.png"
+PLOT = Path(__file__).parent.parent / "docs" / "images" / "growth.png"
 FLAT, LINEAR = 0.25, 1.15  # limits of slopes
 ROUNDS = 50
 PAGE = 20
@@ -254,7 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--panels", default=",".join(PANELS))
     parser.add_argument("--largest", type=int, default=1_000_000, help="largest size")
-    parser.add_argument("--out", type=Path, help="the picture; docs/growth.png if everything is measured")
+    parser.add_argument("--out", type=Path, help="the picture; docs/images/growth.png if everything is measured")
     given = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))

@@ -324,7 +324,8 @@ class History:
         """Return the last seq that exists; offline, the last covered seq."""
         key = query.key
         last_seq = await self._inbox.last_seq(key)
-        coverage = await self._coverage(query)
+        query.parts = self._parts
+        coverage = query.coverage = await self._store.conversations.coverage(key)
         if last_seq is not None:  # an own message is covered shortly before the inbox is notified of its ack
             above = coverage.interval_of(last_seq + 1)
             return _Newest(above.last if above is not None else last_seq, known=True, fresh=False)
