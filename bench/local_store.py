@@ -52,7 +52,7 @@ async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]
                 last = min(first + 4999, size)
                 incoming = [row(seq) for seq in range(first, last + 1)]
                 await store.messages.ingest(
-                    [IngestBatch(KEY, incoming, [Interval(first, last)], delivered_seq=last, last_seq=last)]
+                    [IngestBatch(KEY, incoming, [Interval(first, last)], delivered_seq=last, last_seq=last, read_seq=last)]
                 )
             stored = size
         opened = quartile([await opening(client) for _ in range(15)])
