@@ -24,7 +24,7 @@ def partition(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow],
     for entry in entries:
         if entry.tombstone:
             continue
-        action = decode_action(entry, user_id) if entry.action is not msgspec.UNSET else None
+        action = decode_action(entry, user_id) if entry.action is not msgspec.UNSET else None  # most entries save a call
         if action is None:
             messages.append(decode_message(entry, user_id))
         else:

@@ -58,8 +58,8 @@ class _Newest(NamedTuple):
 class _HistoryQuery:
     """A query for history: the number of its requests, and the first visible seq according to their replies.
 
-    `coverage` has the seqs that were stored when the query began, after `parts` parts were fetched. `error` is that of the
-    last request that failed; `stale` means that the request for the newest messages failed.
+    `coverage` has the seqs that were stored when `History` had fetched `parts` parts. `error` is that of the last request
+    that failed; `stale` means that the request for the newest messages failed.
     """
 
     key: ConversationKey
@@ -103,7 +103,7 @@ class History:
         self._fetcher = fetcher
         self._inbox = inbox
         self._turns: dict[ConversationKey, _FetchTurn] = {}
-        self._parts = 0  # fetched and stored
+        self._parts = 0  # that were fetched, of all conversations; counted when their storing begins
 
     async def local_page(self, key: ConversationKey, count: int, before: Message | None) -> Page:
         """Return stored messages, newest first, also across gaps, without network access.
@@ -317,7 +317,7 @@ class History:
         return _HistoryQuery(key, first_visible_seq, coverage, parts)
 
     async def _coverage(self, query: _HistoryQuery) -> Coverage:
-        """Return the stored seqs: those of the query's begin, if no part was fetched since."""
+        """Return the stored seqs: those that the query has read, if no part was fetched since."""
         return query.coverage if query.parts == self._parts else await self._store.conversations.coverage(query.key)
 
     async def _newest(self, query: _HistoryQuery, count: int) -> _Newest:

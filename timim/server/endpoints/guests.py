@@ -1,6 +1,6 @@
 """Guests of live rooms (AVChatRooms): connections without a login that read a room's messages, as Tencent's web client does.
 
-To join a room stores nothing: a guest has a key, with which it asks for messages, on any node. A request waits until there are
+Joining a room stores nothing: a guest has a key, with which it asks for messages, on any node. A request waits until there are
 some. One feed for each room reads the store for all guests of this node, so a guest costs memory and no reads.
 """
 
@@ -22,8 +22,8 @@ from ..handlers.registry import Services, error_reply
 from ..messaging.rate_limiter import TokenBuckets
 from ..sessions.session import STOPPING
 from ..store.base import ACTION, group_timeline
+from .peer_protocols import RESTART
 
-RESTART = 1012  # code of a close: the client connects again
 COMMANDS = (wire.JOIN_AS_GUEST.name, wire.READ_AS_GUEST.name)
 ROOMS_LIMIT = 5  # in which one guest waits; the web client stays in all rooms that it joined without a login
 HOLD_LIMIT_S = 10.0  # the web client gives a request up after 15 s
